@@ -1,0 +1,226 @@
+//! Who waits for what on a connection: sequence number to waiter. No I/O; the connection's task feeds it objects.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use folkmoot_proto::{
+    Command, Decode, EventRecord, LogRecord, QueryRecord, QueryRecordType, ResponseHeader, Text, texts,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Error;
+use crate::limits::MAX_OPEN;
+use crate::subscriptions::QueryAnswer;
+
+/// What a call is answered with: the error text (empty on success), and the body if the command has one.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) error: Text,
+    pub(crate) body: Option<Bytes>,
+}
+
+/// Where the records of a subscription go.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    Events(mpsc::Sender<EventRecord>),
+    Logs(mpsc::Sender<Text>),
+    Answers(mpsc::Sender<QueryAnswer>),
+}
+
+/// What a subscription and its waiter both see.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Records lost because the queue was full.
+    pub(crate) dropped: AtomicU64,
+    /// Ended in good order.
+    pub(crate) finished: AtomicBool,
+}
+
+/// Somebody who waits.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// One reply.
+    Call { command: Command, reply: oneshot::Sender<Result<Reply, Error>> },
+    /// One reply, then, if it is a success, records.
+    Opening { reply: oneshot::Sender<Result<Reply, Error>>, sink: Sink, progress: Arc<Progress> },
+    /// Records.
+    Open { sink: Sink, progress: Arc<Progress> },
+}
+
+/// What the next object on the wire is.
+#[derive(Debug, Default)]
+pub(crate) enum Expected {
+    #[default]
+    Header,
+    Body(ResponseHeader),
+}
+
+/// Shared between the users of a connection and its task.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The last number given out. The first is 1, as the Go client's; 0 stays free, because an object that is taken
+    /// for a header by mistake reads as 0.
+    last: u64,
+    waiters: BTreeMap<u64, Waiter>,
+    /// Why the connection is gone.
+    ended: Option<Error>,
+}
+
+impl Table {
+    /// Gives `waiter` a number of its own.
+    ///
+    /// # Errors
+    /// The connection is gone, or too much is open.
+    pub(crate) fn register(&self, waiter: Waiter) -> Result<u64, Error> {
+        let mut inner = self.lock();
+        if let Some(error) = &inner.ended {
+            return Err(error.clone());
+        }
+        if inner.waiters.len() >= MAX_OPEN {
+            return Err(Error::TooManyCalls);
+        }
+        inner.last = inner.last.wrapping_add(1);
+        let seq = inner.last;
+        inner.waiters.insert(seq, waiter);
+        Ok(seq)
+    }
+
+    /// Nobody waits for `seq` any more.
+    pub(crate) fn forget(&self, seq: u64) {
+        self.lock().waiters.remove(&seq);
+    }
+
+    /// Why the connection is gone, if it is.
+    pub(crate) fn ended(&self) -> Option<Error> {
+        self.lock().ended.clone()
+    }
+
+    /// The connection is gone: tells everybody.
+    pub(crate) fn end(&self, error: &Error) {
+        let mut inner = self.lock();
+        inner.ended.get_or_insert_with(|| error.clone());
+        for waiter in std::mem::take(&mut inner.waiters).into_values() {
+            match waiter {
+                Waiter::Call { reply, .. } | Waiter::Opening { reply, .. } => {
+                    let _ = reply.send(Err(error.clone()));
+                }
+                Waiter::Open { .. } => {}
+            }
+        }
+    }
+
+    /// Takes one object off the wire; says what the next one is.
+    ///
+    /// # Errors
+    /// It cannot be read, so nothing behind it can.
+    pub(crate) fn take(&self, expected: Expected, object: &[u8]) -> Result<Expected, Error> {
+        match expected {
+            Expected::Header => self.take_header(ResponseHeader::decode(object).map_err(protocol_error)?),
+            Expected::Body(header) => {
+                self.take_body(header, object)?;
+                Ok(Expected::Header)
+            }
+        }
+    }
+
+    /// A header nobody waits for is dropped. Its body, if it has one, is read as a header without a number and dropped
+    /// in turn, as the Go client does: records of a stopped stream may still be on their way.
+    fn take_header(&self, header: ResponseHeader) -> Result<Expected, Error> {
+        let mut inner = self.lock();
+        let Some(waiter) = inner.waiters.remove(&header.seq) else { return Ok(Expected::Header) };
+        match waiter {
+            Waiter::Call { command, .. } if is_followed_by_body(command, &header.error) => {
+                inner.waiters.insert(header.seq, waiter);
+                return Ok(Expected::Body(header));
+            }
+            Waiter::Call { reply, .. } => {
+                let _ = reply.send(Ok(Reply { error: header.error, body: None }));
+            }
+            Waiter::Opening { reply, sink, progress } => {
+                if header.error.is_empty() {
+                    inner.waiters.insert(header.seq, Waiter::Open { sink, progress });
+                }
+                let _ = reply.send(Ok(Reply { error: header.error, body: None }));
+            }
+            Waiter::Open { .. } => {
+                inner.waiters.insert(header.seq, waiter);
+                return Ok(Expected::Body(header));
+            }
+        }
+        Ok(Expected::Header)
+    }
+
+    fn take_body(&self, header: ResponseHeader, object: &[u8]) -> Result<(), Error> {
+        let mut inner = self.lock();
+        let Some(waiter) = inner.waiters.remove(&header.seq) else { return Ok(()) };
+        match waiter {
+            Waiter::Call { reply, .. } | Waiter::Opening { reply, .. } => {
+                let body = Some(Bytes::copy_from_slice(object));
+                let _ = reply.send(Ok(Reply { error: header.error, body }));
+            }
+            Waiter::Open { sink, progress } => {
+                if deliver(&sink, &progress, object)? {
+                    inner.waiters.insert(header.seq, Waiter::Open { sink, progress });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As the Go client waits for a body: whatever the error, except for one. And for the one of an agent that does not
+/// know the command, and so not its body.
+fn is_followed_by_body(command: Command, error: &Text) -> bool {
+    command.is_answered_with_body()
+        && *error != *texts::AUTHENTICATION_REQUIRED
+        && *error != *texts::UNSUPPORTED_COMMAND
+}
+
+/// Hands a record on; false when it was the last.
+fn deliver(sink: &Sink, progress: &Progress, object: &[u8]) -> Result<bool, Error> {
+    match sink {
+        Sink::Events(queue) => offer(queue, progress, EventRecord::decode(object).map_err(protocol_error)?),
+        Sink::Logs(queue) => offer(queue, progress, LogRecord::decode(object).map_err(protocol_error)?.log),
+        Sink::Answers(queue) => {
+            let QueryRecord { from, payload, r#type } = QueryRecord::decode(object).map_err(protocol_error)?;
+            match r#type {
+                QueryRecordType::Done => {
+                    progress.finished.store(true, Ordering::Release);
+                    return Ok(false);
+                }
+                // Go agents may send zero records before the last one (`docs/spec/rpc.md` 8.4).
+                QueryRecordType::Ack | QueryRecordType::Response if from.is_empty() => {}
+                QueryRecordType::Ack => offer(queue, progress, QueryAnswer::Ack { from }),
+                QueryRecordType::Response => {
+                    offer(queue, progress, QueryAnswer::Response { from, payload: payload.unwrap_or_default() });
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn offer<T>(queue: &mpsc::Sender<T>, progress: &Progress, record: T) {
+    if let Err(mpsc::error::TrySendError::Full(_)) = queue.try_send(record) {
+        progress.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn protocol_error(error: folkmoot_proto::DecodeError) -> Error {
+    Error::Protocol { reason: error.to_string().into() }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;
