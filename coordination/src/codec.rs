@@ -1,6 +1,6 @@
 //! The bytes of log entries and snapshots, under serde: compact, and with one form only for each value, because replicas
 //! are compared byte for byte. MessagePack (`folkmoot-wire`) is lenient by design and spells out field names; it stays the
-//! language of clients.
+//! language of clients. `encoding.rs` puts versions in front; `folkmoot-consensus` writes its frames with it as well.
 //!
 //! Unsigned integers are LEB128 in their shortest form, signed ones zigzag of that; `bool` and `Option` start with 0 or 1;
 //! bytes, text, sequences and maps start with their length; an enum starts with the index of its variant; structs and
@@ -45,15 +45,15 @@ impl de::Error for CodecError {
 ///
 /// # Errors
 /// The type has floats, characters or sequences of unknown length; none of this crate's has.
-pub(crate) fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+pub fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     value.serialize(&mut Encoder { out })
 }
 
-/// Reads `bytes` as one value.
+/// Reads `bytes` as one value. A type that is not recursive is read in bounded depth.
 ///
 /// # Errors
 /// They are not exactly one value.
-pub(crate) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, CodecError> {
+pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, CodecError> {
     let mut decoder = Decoder { rest: bytes };
     let value = T::deserialize(&mut decoder)?;
     if decoder.rest.is_empty() { Ok(value) } else { Err(CodecError::Trailing(decoder.rest.len())) }

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Refusal, RestoreError};
+use crate::error::Refusal;
 use crate::types::{
     ClientId, HoldId, ItemId, Key, Owner, RequestId, Revision, SessionId, Ticket, TimeMs, Ttl, Value, WallMs,
 };
-use crate::{barrier, codec, collections, election, kv, line, lock, queue, session, watch, work_queue};
+use crate::{barrier, collections, election, kv, line, lock, queue, session, watch, work_queue};
 
 /// One entry of the replicated log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -332,35 +332,6 @@ pub enum Cause {
     Expired,
     /// What it depended on ended: its session, client or node.
     OwnerEnded,
-}
-
-/// Version in front of an encoded entry.
-pub const ENTRY_VERSION: u8 = 1;
-
-impl Entry {
-    /// Appends the entry as log bytes: a version, then the fields (see `codec.rs`).
-    #[expect(clippy::expect_used, reason = "the codec fails only on types that entries do not have")]
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(ENTRY_VERSION);
-        codec::encode(self, out).expect("an entry has a place for every field");
-    }
-
-    /// Reads what [`Entry::encode`] wrote.
-    ///
-    /// # Errors
-    /// The bytes are not exactly one entry of this version, or hold a key, value or time beyond its limit.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RestoreError> {
-        codec::decode(versioned(bytes, ENTRY_VERSION)?).map_err(RestoreError::Codec)
-    }
-}
-
-/// What follows the version, if it is `known`.
-pub(crate) fn versioned(bytes: &[u8], known: u8) -> Result<&[u8], RestoreError> {
-    match bytes.split_first() {
-        None => Err(RestoreError::Empty),
-        Some((found, rest)) if *found == known => Ok(rest),
-        Some((found, _)) => Err(RestoreError::Version { found: *found, known }),
-    }
 }
 
 impl Operation {

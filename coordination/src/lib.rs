@@ -46,11 +46,12 @@
 //! ```
 
 pub mod barrier;
-mod codec;
+pub mod codec;
 pub mod collections;
 mod command;
 mod dedup;
 pub mod election;
+mod encoding;
 mod error;
 pub mod kv;
 mod lease;
@@ -66,7 +67,8 @@ mod types;
 pub mod watch;
 pub mod work_queue;
 
-pub use command::{Cause, Change, Command, ENTRY_VERSION, Entry, Event, Operation, Query, Reply, Request, Scope, What};
+pub use command::{Cause, Change, Command, Entry, Event, Operation, Query, Reply, Request, Scope, What};
+pub use encoding::{CHANGE_VERSION, COMMAND_VERSION, ENTRY_VERSION, QUERY_VERSION, REPLY_VERSION};
 pub use error::{Argument, CodecError, Refusal, RestoreError, Thing};
 pub use machine::{Machine, SNAPSHOT_VERSION, Usage};
 pub use types::{

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
-use crate::command::{Cause, Change, Command, Entry, Query, Reply, Request, versioned};
+use crate::command::{Cause, Change, Command, Entry, Query, Reply, Request};
 use crate::dedup::{Admission, Clients};
+use crate::encoding::versioned;
 use crate::error::{Argument, Refusal, RestoreError};
 use crate::lease::Deadline;
 use crate::limits::{EXPIRIES_PER_ENTRY, REVISION_RAISE_MAX};
