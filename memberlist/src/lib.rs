@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod awareness;
+mod capability;
 mod compress;
 mod config;
 mod counters;
@@ -43,6 +44,7 @@ use tracing::{debug, error, warn};
 
 pub use folkmoot_wire::{Blob, Text};
 
+pub use capability::{Capability, ClusterNameHash, Kept, RaftCapability, VoterPreference};
 pub use config::{Config, ConfigError};
 pub use counters::Counters;
 pub use error::{CompressError, DecryptError, LabelError, MessageError, PacketError, StreamError};

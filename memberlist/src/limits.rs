@@ -13,6 +13,10 @@ pub const NAME_BYTES: usize = 512;
 /// ignored and counted.
 pub const META_BYTES: usize = 512;
 
+/// Bytes of a capability trailer with every field this version knows. Ours; one that is longer once read has fields of
+/// later versions, which are skipped. Where there is less room, it says less.
+pub const CAPABILITY_BYTES: usize = 56;
+
 /// Bytes of a cluster label. Go `LabelMaxSize`: its length is one byte. Refused at start.
 pub const LABEL_BYTES: usize = 255;
 
@@ -48,6 +52,7 @@ pub const INBOUND_STREAMS_PER_SOURCE: usize = 64;
 /// [`crate::Counters::streams_failed`].
 pub const INBOUND_BYTES: usize = 128 * 1024 * 1024;
 
+const _: () = assert!(CAPABILITY_BYTES < META_BYTES);
 const _: () = assert!(INBOUND_STREAMS_PER_SOURCE <= INBOUND_STREAMS);
 const _: () = assert!(2 * STREAM_MESSAGE_BYTES <= INBOUND_BYTES, "one honest stream fits, however its buffer grows");
 const _: () = assert!(NAME_BYTES + META_BYTES < UDP_BUFFER_BYTES_MAX);

@@ -28,6 +28,7 @@ fn member(name: &str, tag: &str) -> Arc<Member> {
             delegate_max: 5,
             delegate_cur: 5,
         },
+        capability: None,
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::limits::{PUSH_PULL_SLOTS_MAX, USER_EVENT_LIMIT_MAX};
+use crate::memberlist::{Capability, ClusterNameHash, Kept};
 use crate::{ConfigError, LamportTime, NodeName, Tags, memberlist, names};
 
 /// Settings beyond memberlist's (spec 18). Durations of zero switch a loop off.
@@ -18,6 +19,11 @@ pub struct Config {
     pub protocol_version: u8,
     /// First tags.
     pub tags: Tags,
+    /// What Folkmoot peers are told of us from the start; `None`: nothing, on the wire this is a Go agent. Its
+    /// `cluster_name` follows from ours below.
+    pub capability: Option<Capability>,
+    /// Keep to this cluster: Folkmoot nodes that name another one are refused, Go nodes are not.
+    pub cluster_name: Option<String>,
     /// How long leave, force-leave and set-tags wait for their broadcast.
     pub broadcast_timeout: Duration,
     /// How long a leaving node lingers.
@@ -89,6 +95,8 @@ impl Config {
             memberlist,
             protocol_version: PROTOCOL_VERSION_MAX,
             tags: Tags::default(),
+            capability: None,
+            cluster_name: None,
             broadcast_timeout: Duration::from_secs(5),
             leave_propagate_delay: Duration::from_secs(1),
             coalesce_period: Duration::from_secs(3),
@@ -120,8 +128,9 @@ impl Config {
         }
     }
 
-    /// Refuses what cannot work, and sets what follows from the rest. Returns the encoded tags.
-    pub(crate) fn resolve(&mut self) -> Result<Bytes, ConfigError> {
+    /// Refuses what cannot work, and sets what follows from the rest. Returns the meta data, and what of the capability
+    /// it holds.
+    pub(crate) fn resolve(&mut self) -> Result<(Bytes, Kept), ConfigError> {
         let version = self.protocol_version;
         if !(PROTOCOL_VERSION_MIN..=PROTOCOL_VERSION_MAX).contains(&version) {
             let fault = if version < PROTOCOL_VERSION_MIN { "low" } else { "high" };
@@ -141,11 +150,18 @@ impl Config {
         }
         self.memberlist.protocol_version = MEMBERLIST_PROTOCOL;
         self.memberlist.delegate_versions = (PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX, version);
-        self.memberlist.ask_host |= self.validate_node_names;
+        self.memberlist.ask_host |= self.validate_node_names || self.cluster_name.is_some();
         // A ring has a slot at least, and no more than a peer reads from a push/pull.
         self.event_buffer = self.event_buffer.clamp(1, PUSH_PULL_SLOTS_MAX);
         self.query_buffer = self.query_buffer.clamp(1, PUSH_PULL_SLOTS_MAX);
-        self.tags.encode(version).map_err(|error| ConfigError(error.to_string()))
+        self.capability = self.capability.map(|capability| self.of_our_cluster(capability));
+        let meta = self.tags.encode_with(version, self.capability.as_ref());
+        meta.map_err(|error| ConfigError(error.to_string()))
+    }
+
+    /// A capability that names our cluster.
+    pub(crate) fn of_our_cluster(&self, capability: Capability) -> Capability {
+        Capability { cluster_name: self.cluster_name.as_deref().map(ClusterNameHash::of), ..capability }
     }
 }
 

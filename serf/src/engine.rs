@@ -12,7 +12,7 @@ use crate::coalesce::{MemberCoalescer, UserCoalescer};
 use crate::coordinates::{CoordinateClient, CoordinateError};
 use crate::host::{Coordinates, Core};
 use crate::intents::RecentIntents;
-use crate::memberlist::{self, Memberlist, Timers};
+use crate::memberlist::{self, Kept, Memberlist, Timers};
 use crate::members::{Departure, Table};
 use crate::messages::{Message, MessageError};
 use crate::random::Random;
@@ -69,7 +69,7 @@ impl Timer {
 impl Serf {
     /// See [`Serf::new`].
     pub(crate) fn start(mut config: Config, now: Instant, seed: [u8; 32]) -> Result<Self, ConfigError> {
-        let meta = config.resolve()?;
+        let (meta, kept) = config.resolve()?;
         let mut random = Random::new(seed);
         let mut core = new_core(&config, meta);
         let memberlist = Memberlist::new(config.memberlist.clone(), now, random.seed(), &mut core)
@@ -82,6 +82,7 @@ impl Serf {
             keys: keys::Keys::default(),
             vote: None,
             table_full_told: None,
+            capability_kept: Kept::All,
             member_coalescer: MemberCoalescer::new(config.coalesce_period, config.quiescent_period),
             user_coalescer: UserCoalescer::new(config.user_coalesce_period, config.user_quiescent_period),
             recorder: Recorder::new(restored.clone()),
@@ -99,6 +100,7 @@ impl Serf {
         if serf.joins.has_previous() {
             serf.timers.set(Timer::Rejoin, now);
         }
+        serf.tell_what_was_kept(kept);
         serf.absorb(now);
         Ok(serf)
     }
@@ -231,6 +233,7 @@ impl Serf {
                     tags: self.core.tags.clone(),
                     status: MemberStatus::None,
                     versions: seen.versions,
+                    capability: self.config.capability,
                 })
             }
         }
@@ -388,6 +391,7 @@ fn new_core(config: &Config, meta: Bytes) -> Core {
         state: SerfState::Alive,
         tags: config.tags.clone(),
         meta,
+        cluster_name: config.cluster_name.clone(),
         clock: LamportClock::restored(restored.clock),
         event_clock: LamportClock::restored(restored.event_clock),
         query_clock: LamportClock::restored(restored.query_clock),

@@ -26,8 +26,10 @@ pub(crate) struct Core {
     pub(crate) state: SerfState,
     /// Our tags.
     pub(crate) tags: Tags,
-    /// Our tags as they travel.
+    /// Our tags as they travel, with our capability.
     pub(crate) meta: Bytes,
+    /// The cluster we keep to, if we do.
+    pub(crate) cluster_name: Option<String>,
     /// Clock of the intents.
     pub(crate) clock: LamportClock,
     /// Clock of the user events.
@@ -89,6 +91,7 @@ impl Host for Core {
     }
 
     fn accept_member(&self, member: &Member) -> Result<(), Refusal> {
+        self.accept_cluster(member)?;
         if !self.validate_node_names {
             return Ok(());
         }

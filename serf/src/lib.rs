@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod broadcasts;
+mod capability;
 pub mod coalesce;
 mod config;
 mod conflict;
@@ -45,7 +46,8 @@ use std::sync::Arc;
 
 pub use folkmoot_memberlist as memberlist;
 pub use folkmoot_memberlist::{
-    Instant, Io, JoinTarget, NodeName, PacketError, StreamId, StreamInput, Text, Versions, WireAddress,
+    Capability, ClusterNameHash, Instant, Io, JoinTarget, NodeName, PacketError, RaftCapability, StreamId, StreamInput,
+    Text, Versions, VoterPreference, WireAddress,
 };
 
 pub use config::{Config, Restored};
@@ -78,6 +80,8 @@ pub struct Serf {
     vote: Option<conflict::Vote>,
     /// When the log was last told that the table of members is full.
     table_full_told: Option<Instant>,
+    /// What of our capability the meta data has room for.
+    capability_kept: memberlist::Kept,
     member_coalescer: MemberCoalescer,
     user_coalescer: UserCoalescer,
     recorder: Recorder,

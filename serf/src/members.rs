@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::memberlist::Capability;
+use crate::tags::DecodedTags;
 use crate::{Instant, LamportTime, NodeName, Tags, Versions, WireAddress, memberlist};
 
 /// What a member is believed to be.
@@ -62,6 +64,8 @@ pub struct Member {
     pub status: MemberStatus,
     /// Version bytes.
     pub versions: Versions,
+    /// What it can do beyond Serf; `None`: it is Go's, or had no room to say so. Serf's users never see it.
+    pub capability: Option<Capability>,
 }
 
 /// What kind of change a member event reports.
@@ -118,6 +122,15 @@ pub(crate) struct Joined {
     pub(crate) member: Arc<Member>,
     /// How long it had been failed, if it had.
     pub(crate) failed_for: Option<Duration>,
+}
+
+/// What an update did to the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Updated {
+    /// The member.
+    pub(crate) member: Arc<Member>,
+    /// Nothing has changed that Serf's users see.
+    pub(crate) capability_only: bool,
 }
 
 /// All known members by name. The lists of failed and left ones follow from the status by construction.
@@ -178,7 +191,7 @@ impl Table {
         &mut self,
         now: Instant,
         seen: &memberlist::Member,
-        tags: Tags,
+        told: DecodedTags,
         intent: Option<(MemberStatus, LamportTime)>,
     ) -> Joined {
         let name = seen.name.clone();
@@ -191,7 +204,7 @@ impl Table {
             Some(entry) => (MemberStatus::Alive, entry.status_ltime),
             None => intent.unwrap_or((MemberStatus::Alive, LamportTime::default())),
         };
-        let member = Arc::new(member_from(seen, tags, status));
+        let member = Arc::new(member_from(seen, told, status));
         self.forget_departure(&name);
         self.entries.insert(name.clone(), Entry { member: Arc::clone(&member), status_ltime, gone_since: None });
         self.failed.remove(&name);
@@ -201,12 +214,15 @@ impl Table {
     }
 
     /// Memberlist says its meta data changed. `None`: unknown.
-    pub(crate) fn update(&mut self, seen: &memberlist::Member, tags: Tags) -> Option<Arc<Member>> {
+    pub(crate) fn update(&mut self, seen: &memberlist::Member, told: DecodedTags) -> Option<Updated> {
         let entry = self.entries.get_mut(&seen.name)?;
-        entry.member = Arc::new(member_from(seen, tags, entry.member.status));
+        let before = Arc::clone(&entry.member);
+        entry.member = Arc::new(member_from(seen, told, before.status));
         let member = Arc::clone(&entry.member);
         self.touch();
-        Some(member)
+        let of_before = Member { capability: member.capability, ..Member::clone(&before) };
+        let capability_only = member.capability != before.capability && of_before == *member;
+        Some(Updated { member, capability_only })
     }
 
     /// Memberlist says it is gone. `Err`: the status in which that makes no sense (`None`: unknown name).
@@ -294,14 +310,15 @@ impl Table {
     }
 }
 
-fn member_from(seen: &memberlist::Member, tags: Tags, status: MemberStatus) -> Member {
+fn member_from(seen: &memberlist::Member, told: DecodedTags, status: MemberStatus) -> Member {
     Member {
         name: seen.name.clone(),
         address: seen.address.clone(),
         port: seen.port,
-        tags,
+        tags: told.tags,
         status,
         versions: seen.versions,
+        capability: told.capability,
     }
 }
 

@@ -29,7 +29,7 @@ fn seen(text: &str) -> memberlist::Member {
 fn table(names: &[&str]) -> Table {
     let mut table = Table::default();
     for name in names {
-        table.join(at(0), &seen(name), Tags::default(), None);
+        table.join(at(0), &seen(name), DecodedTags::default(), None);
     }
     table
 }
@@ -37,7 +37,7 @@ fn table(names: &[&str]) -> Table {
 #[test]
 fn new_member_starts_as_it_was_heard_of() {
     let mut table = table(&[]);
-    let joined = table.join(at(0), &seen("a"), Tags::default(), Some((MemberStatus::Leaving, LamportTime(7))));
+    let joined = table.join(at(0), &seen("a"), DecodedTags::default(), Some((MemberStatus::Leaving, LamportTime(7))));
     assert_eq!(joined.member.status, MemberStatus::Leaving);
     assert_eq!(table.get(&name("a")).unwrap().status_ltime, LamportTime(7));
 }
@@ -47,7 +47,7 @@ fn known_member_comes_back_alive_with_its_time() {
     let mut table = table(&["a"]);
     table.raise_ltime(&name("a"), LamportTime(9));
     table.depart(at(1), &name("a"), Departure::Death).unwrap();
-    let joined = table.join(at(4), &seen("a"), Tags::default(), Some((MemberStatus::Leaving, LamportTime(99))));
+    let joined = table.join(at(4), &seen("a"), DecodedTags::default(), Some((MemberStatus::Leaving, LamportTime(99))));
     assert_eq!(joined.member.status, MemberStatus::Alive);
     assert_eq!(joined.failed_for, Some(Duration::from_secs(3)));
     let entry = table.get(&name("a")).unwrap();
@@ -100,7 +100,7 @@ fn left_member_that_had_failed_is_reaped_by_the_time_it_failed() {
     assert_eq!(table.expired(at(26), reconnect, tombstone), [name("b")]);
     assert_eq!(table.expired(at(41), reconnect, tombstone), [name("b"), name("a")]);
     assert_eq!(table.longest_gone(), Some(name("a")));
-    table.join(at(50), &seen("a"), Tags::default(), None);
+    table.join(at(50), &seen("a"), DecodedTags::default(), None);
     assert_eq!(table.longest_gone(), Some(name("b")), "who is back is not gone");
     table.erase(&name("b"));
     assert_eq!(table.longest_gone(), None);
@@ -115,7 +115,7 @@ fn revision_grows_with_every_visible_change() {
         last = table.revision();
         grew
     };
-    table.update(&seen("a"), Tags::default());
+    table.update(&seen("a"), DecodedTags::default());
     assert!(grew(&table));
     table.set_status(&name("a"), MemberStatus::Leaving);
     assert!(grew(&table));
@@ -123,7 +123,7 @@ fn revision_grows_with_every_visible_change() {
     assert!(!grew(&table), "a time is not visible");
     table.erase(&name("a"));
     assert!(grew(&table));
-    table.update(&seen("a"), Tags::default());
+    table.update(&seen("a"), DecodedTags::default());
     assert!(!grew(&table), "unknown names are ignored");
 }
 

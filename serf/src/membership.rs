@@ -10,11 +10,12 @@ use crate::engine::Timer;
 use crate::intents::IntentKind;
 use crate::limits::MEMBERS_MAX;
 use crate::memberlist::{self, JoinTarget};
-use crate::members::Departure;
+use crate::members::{Departure, Updated};
 use crate::messages::{JoinIntent, LeaveIntent};
+use crate::tags::DecodedTags;
 use crate::{
-    Event, Instant, LamportClock, LamportTime, Member, MemberEvent, MemberEventKind, MemberStatus, NodeName, Serf,
-    SerfState, Tags,
+    Event, Instant, LamportClock, LamportTime, Member, MemberEvent, MemberEventKind, MemberStatus, NodeName, Output,
+    Serf, SerfState, Tags,
 };
 
 impl Serf {
@@ -30,7 +31,7 @@ impl Serf {
             }
         }
         let heard = if known { None } else { self.core.intents.start_of(&seen.name) };
-        let joined = self.core.table.join(now, seen, decode_tags(seen), heard);
+        let joined = self.core.table.join(now, seen, decode_meta(seen), heard);
         if joined.failed_for.is_some_and(|time| time < self.config.flap_timeout) {
             self.counters.member_flap = self.counters.member_flap.saturating_add(1);
         }
@@ -55,7 +56,13 @@ impl Serf {
     }
 
     pub(crate) fn on_updated(&mut self, now: Instant, seen: &memberlist::Member) {
-        let Some(member) = self.core.table.update(seen, decode_tags(seen)) else { return };
+        let Some(Updated { member, capability_only }) = self.core.table.update(seen, decode_meta(seen)) else { return };
+        if capability_only {
+            tracing::debug!(target: "serf", "{} says anew what it can do beyond Serf", seen.name.0);
+            let event = MemberEvent { kind: MemberEventKind::Update, members: vec![member], forced: false };
+            self.outputs.push_back(Output::Event(Event::Members(event)));
+            return;
+        }
         self.counters.member_update = self.counters.member_update.saturating_add(1);
         tracing::info!(target: "serf", "EventMemberUpdate: {}", seen.name.0);
         self.emit_member(now, MemberEventKind::Update, member, Forced::No);
@@ -297,10 +304,10 @@ pub(crate) fn address_text(member: &Member) -> String {
     member.address.ip().map_or_else(|| "<nil>".to_string(), |ip| ip.to_string())
 }
 
-fn decode_tags(seen: &memberlist::Member) -> Tags {
+fn decode_meta(seen: &memberlist::Member) -> DecodedTags {
     let decoded = Tags::decode(&seen.meta);
-    if let Some(damage) = decoded.damage {
+    if let Some(damage) = &decoded.damage {
         tracing::error!(target: "serf", "Failed to decode tags: {damage}");
     }
-    decoded.tags
+    decoded
 }

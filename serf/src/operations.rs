@@ -161,8 +161,11 @@ impl Serf {
         if self.operations.active.len() >= OPERATIONS_MAX {
             return Err(RequestError::TooMany(OPERATIONS_MAX));
         }
-        self.core.meta = tags.encode(self.config.protocol_version)?;
+        let capability = self.config.capability.as_ref();
+        let (meta, kept) = tags.encode_with(self.config.protocol_version, capability)?;
+        self.core.meta = meta;
         self.core.tags = tags;
+        self.tell_what_was_kept(kept);
         let operation = self.operations.draw();
         match self.memberlist.update_meta(now, &mut self.core) {
             Some(id) => {

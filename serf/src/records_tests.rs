@@ -40,6 +40,7 @@ fn members(kind: MemberEventKind, names: &[&str]) -> Event {
                 delegate_max: 5,
                 delegate_cur: 5,
             },
+            capability: None,
         })
     };
     Event::Members(MemberEvent { kind, members: names.iter().map(member).collect(), forced: false })

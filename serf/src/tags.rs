@@ -1,7 +1,7 @@
 //! A node's tags, and how they travel in its meta data.
 //!
-//! Answers to Go's `encodeTags` and `decodeTags` (`serf/serf.go`) and `docs/spec/serf-gossip.md` section 2.1. Bytes
-//! behind the tag map are ignored here: Go ignores them too, and peers of ours may put something there.
+//! Answers to Go's `encodeTags` and `decodeTags` (`serf/serf.go`) and `docs/spec/serf-gossip.md` section 2.1. Go ignores
+//! bytes behind the tag map; ours hold what a node can do beyond Serf ([`Capability`]), where there is room for it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::Text;
 use crate::limits::{MEMBER_TAGS_MAX, TAGS_ENCODED_MAX};
+use crate::memberlist::{Capability, Kept};
 
 /// A node's tags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,12 +25,14 @@ pub struct Tags(pub BTreeMap<Text, Text>);
 pub struct TagsTooLong;
 
 /// What meta data held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DecodedTags {
     /// The tags; those before the damage if there is any.
     pub tags: Tags,
     /// What was wrong with the rest.
     pub damage: Option<String>,
+    /// What a node of ours said behind them.
+    pub capability: Option<Capability>,
 }
 
 impl Tags {
@@ -49,16 +52,37 @@ impl Tags {
         if encoded.len() > TAGS_ENCODED_MAX { Err(TagsTooLong) } else { Ok(Bytes::from(encoded)) }
     }
 
+    /// The same with as much of `capability` behind it as there is room for: tags come first. Where only the role
+    /// travels there is no room at all, because the role is whatever the meta data holds.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_with(&self, protocol: u8, capability: Option<&Capability>) -> Result<(Bytes, Kept), TagsTooLong> {
+        let tags = self.encode(protocol)?;
+        let Some(capability) = capability else { return Ok((tags, Kept::All)) };
+        if protocol < FIRST_PROTOCOL_WITH_TAGS {
+            return Ok((tags, Kept::Nothing));
+        }
+        let (trailer, kept) = capability.encode_within(TAGS_ENCODED_MAX.saturating_sub(tags.len()));
+        let mut meta = Vec::from(tags);
+        meta.extend_from_slice(&trailer);
+        Ok((Bytes::from(meta), kept))
+    }
+
     /// Reads a node's meta data: a tag map, or else the whole of it is the role.
     pub fn decode(meta: &[u8]) -> DecodedTags {
         match meta.split_first() {
-            Some((&TAGS_MAGIC, map)) => match wire::decode::<LenientMap>(map) {
-                Ok(LenientMap { tags, damage }) => DecodedTags { tags: Self(tags), damage },
-                Err(error) => DecodedTags { tags: Self::default(), damage: Some(error.to_string()) },
+            Some((&TAGS_MAGIC, map)) => match wire::decode_prefix::<LenientMap>(map) {
+                Ok((LenientMap { tags, damage }, length)) => {
+                    let behind = map.get(length..).filter(|_| damage.is_none());
+                    DecodedTags { tags: Self(tags), damage, capability: behind.and_then(Capability::decode) }
+                }
+                Err(error) => DecodedTags { tags: Self::default(), damage: Some(error.to_string()), capability: None },
             },
             _ => {
                 let role = Text::from_bytes(Bytes::copy_from_slice(meta));
-                DecodedTags { tags: Self(BTreeMap::from([(Text::from(ROLE), role)])), damage: None }
+                let tags = Self(BTreeMap::from([(Text::from(ROLE), role)]));
+                DecodedTags { tags, damage: None, capability: None }
             }
         }
     }
@@ -138,7 +162,34 @@ mod tests {
     #[test]
     fn bytes_behind_the_map_are_ignored() {
         let decoded = Tags::decode(b"\xff\x81\xa1k\xa1v\xc1\xff\x00anything");
-        assert_eq!(decoded, DecodedTags { tags: tags(&[("k", "v")]), damage: None });
+        assert_eq!(decoded, DecodedTags { tags: tags(&[("k", "v")]), damage: None, capability: None });
+    }
+
+    #[test]
+    fn a_capability_stands_behind_the_map_and_nowhere_else() {
+        let capability = Capability::default();
+        let (meta, kept) = tags(&[("k", "v")]).encode_with(5, Some(&capability)).unwrap();
+        assert_eq!((&meta[..6], kept), (b"\xff\x81\xa1k\xa1v".as_slice(), Kept::All));
+        let decoded = Tags::decode(&meta);
+        assert_eq!((decoded.tags, decoded.capability), (tags(&[("k", "v")]), Some(capability)));
+        let role = [b"web".as_slice(), &capability.encode()].concat();
+        assert_eq!(Tags::decode(&role).capability, None);
+        let damaged = [b"\xff\x82\xa1k\xa1v\xa1x\xc1".as_slice(), &capability.encode()].concat();
+        assert_eq!(Tags::decode(&damaged).capability, None);
+        let (meta, kept) = tags(&[("role", "web")]).encode_with(2, Some(&capability)).unwrap();
+        assert_eq!((meta.as_ref(), kept), (b"web".as_slice(), Kept::Nothing));
+    }
+
+    #[test]
+    fn tags_take_the_room_they_need_and_the_capability_what_is_left() {
+        let capability = Capability::default();
+        // 7 bytes of trailer: ff, map header, "k" (2 bytes), raw16 header (3 bytes) and 498 bytes leave just that.
+        let (meta, kept) = tags(&[("k", &"x".repeat(498))]).encode_with(5, Some(&capability)).unwrap();
+        assert_eq!((meta.len(), kept), (512, Kept::All));
+        let full = tags(&[("k", &"x".repeat(499))]);
+        let (meta, kept) = full.encode_with(5, Some(&capability)).unwrap();
+        assert_eq!((meta, kept), (full.encode(5).unwrap(), Kept::Nothing));
+        assert_eq!(tags(&[("k", &"x".repeat(506))]).encode_with(5, Some(&capability)), Err(TagsTooLong));
     }
 
     #[test]

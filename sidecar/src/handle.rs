@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use folkmoot_serf::{
-    Completion, Coordinate, Event, KeyOperation, KeyResponse, Member, NodeName, OldEvents, Prune, QueryAnswer,
-    QueryKey, QueryRequest, RequestError, Stats, Tags, Text,
+    Capability, Completion, Coordinate, Event, KeyOperation, KeyResponse, Member, NodeName, OldEvents, Prune,
+    QueryAnswer, QueryKey, QueryRequest, RequestError, Stats, Tags, Text,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +27,11 @@ pub enum Question {
     MoveTo {
         address: SocketAddr,
         reply: oneshot::Sender<()>,
+    },
+    /// Folkmoot peers are told anew what we can do beyond Serf.
+    SetCapability {
+        capability: Option<Capability>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
     },
     /// Counters are reported to the telemetry up to this moment.
     ReportMetrics {

@@ -158,6 +158,7 @@ async fn stand_in(mut questions: mpsc::Receiver<Question>, state: Arc<Mutex<Stat
         match question {
             Question::Members { reply } => drop(reply.send(view())),
             Question::MoveTo { reply, .. } | Question::ReportMetrics { reply } => reply.send(()).unwrap(),
+            Question::SetCapability { reply, .. } => reply.send(Ok(())).unwrap(),
             Question::Stats { reply } => drop(reply.send(stats())),
             Question::Coordinate { reply, .. } => drop(reply.send(None)),
             Question::Join { ref addresses, .. } if addresses.iter().any(|address| address == "never") => {
@@ -203,6 +204,7 @@ fn view() -> MembersView {
                 delegate_max: 5,
                 delegate_cur: 5,
             },
+            capability: None,
         })
     };
     let members = [member("alpha", 1, &[("role", "web"), ("dc", "east")]), member("beta", 2, &[("role", "db")])];

@@ -19,6 +19,8 @@ pub struct Raw {
     pub advertise: Option<String>,
     pub bind: Option<String>,
     pub broadcast_timeout: Option<GoDuration>,
+    /// Ours: the cluster to keep to.
+    pub cluster: Option<String>,
     /// Files and directories of settings, in the order they were named.
     pub config_paths: Vec<String>,
     pub disable_coordinates: Option<bool>,
@@ -39,6 +41,8 @@ pub struct Raw {
     pub mdns_interface: Option<String>,
     /// `MsgpackUseNewTimeFormat`.
     pub new_time_format: Option<bool>,
+    /// Ours: no capability trailer.
+    pub no_capability: Option<bool>,
     pub node_name: Option<String>,
     pub profile: Option<String>,
     pub protocol: Option<i64>,

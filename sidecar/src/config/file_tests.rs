@@ -26,7 +26,7 @@ fn every_key_of_a_file_is_kept() {
         "disable_name_resolution": true, "enable_syslog": true, "syslog_facility": "LOCAL1", "retry_join": ["j"],
         "retry_max_attempts": -9e99, "retry_interval": "4s", "rejoin_after_leave": true,
         "enable_compression": false, "statsite_addr": "u", "statsd_addr": "v", "broadcast_timeout": "5s",
-        "validate_node_names": true, "MsgpackUseNewTimeFormat": true}"#;
+        "validate_node_names": true, "cluster": "w", "no_capability": true, "MsgpackUseNewTimeFormat": true}"#;
     let seconds = |text: &str| text.parse().ok();
     let some = |text: &str| Some(text.to_owned());
     let expected = Raw {
@@ -74,6 +74,8 @@ fn every_key_of_a_file_is_kept() {
         statsite_addr: some("u"),
         statsd_addr: some("v"),
         broadcast_timeout: seconds("5s"),
+        cluster: some("w"),
+        no_capability: Some(true),
         validate_node_names: Some(true),
         new_time_format: Some(true),
         config_paths: Vec::new(),

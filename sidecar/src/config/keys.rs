@@ -110,7 +110,7 @@ const fn file_key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// All of them.
-pub(super) const KEYS: [Key; 49] = [
+pub(super) const KEYS: [Key; 51] = [
     key(
         "",
         "config-file",
@@ -212,6 +212,21 @@ pub(super) const KEYS: [Key; 49] = [
         "",
         "Let RPC clients add and remove event handlers: they can run programs as the agent's user then.",
         Kind::Truth(|raw| &mut raw.rpc_handlers),
+    ),
+    // Ours, and in files too: one that has them is none for Go any more.
+    key(
+        "cluster",
+        "cluster",
+        "=NAME",
+        "Keep to this cluster: refuse Folkmoot nodes of another name. Go's agents know nothing of it.",
+        Kind::Text(|raw| &mut raw.cluster),
+    ),
+    key(
+        "no_capability",
+        "no-capability",
+        "",
+        "Do not tell Folkmoot peers behind the tags what this node can do beyond Serf.",
+        Kind::Truth(|raw| &mut raw.no_capability),
     ),
     key("profile", "profile", "=lan|wan|local", "Timing; default: lan.", Kind::Text(|raw| &mut raw.profile)),
     key(

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use folkmoot_serf::memberlist::{self, Keyring};
-use folkmoot_serf::{NodeName, OldEvents, Tags, WireAddress};
+use folkmoot_serf::{Capability, NodeName, OldEvents, Tags, WireAddress};
 
 use super::args::Raw;
 use crate::duration::GoDuration;
@@ -93,6 +93,10 @@ pub struct Settings {
     pub syslog_facility: Option<String>,
     /// Others are found by mDNS.
     pub mdns: Option<MdnsSettings>,
+    /// The cluster to keep to.
+    pub cluster: Option<String>,
+    /// Whether Folkmoot peers are told what we can do beyond Serf.
+    pub capability: bool,
     /// Where metrics go.
     pub sinks: SinkAddresses,
     limits: Limits,
@@ -263,6 +267,8 @@ pub async fn resolve(raw: Raw, tell: &mut dyn FnMut(String)) -> Result<Settings,
             ipv4_disabled: raw.mdns_disable_ipv4 == Some(true),
             ipv6_disabled: raw.mdns_disable_ipv6 == Some(true),
         }),
+        cluster: cluster(&raw)?,
+        capability: raw.no_capability != Some(true),
         sinks: SinkAddresses { statsd: raw.statsd_addr.clone(), statsite: raw.statsite_addr.clone() },
         limits: limits(&raw)?,
     })
@@ -295,6 +301,8 @@ impl Settings {
         let limits = &self.limits;
         config.protocol_version = self.protocol;
         config.tags = self.tags.clone();
+        config.capability = self.capability.then(Capability::default);
+        config.cluster_name = self.cluster.clone();
         config.broadcast_timeout = self.broadcast_timeout;
         config.rejoin_after_leave = self.rejoin_after_leave;
         config.reconnect_interval = limits.reconnect_interval.unwrap_or(config.reconnect_interval);
@@ -344,6 +352,17 @@ pub fn host_name() -> Result<String, SettingsError> {
     match text.trim() {
         "" => Err(SettingsError("Error determining hostname: it is empty, set -node".to_owned())),
         name => Ok(name.to_owned()),
+    }
+}
+
+/// The name travels with the capability, and only there.
+fn cluster(raw: &Raw) -> Result<Option<String>, SettingsError> {
+    match raw.cluster.as_ref().filter(|name| !name.is_empty()) {
+        Some(name) if raw.no_capability == Some(true) => Err(SettingsError(format!(
+            "Invalid -cluster={name}: without the capability that -no-capability takes away nobody hears of it"
+        ))),
+        Some(name) => Ok(Some(name.clone())),
+        None => Ok(None),
     }
 }
 

@@ -25,6 +25,9 @@ impl Node {
                 self.parts.serf.move_to(now, address);
                 let _ = reply.send(());
             }
+            Question::SetCapability { capability, reply } => {
+                drop(reply.send(self.parts.serf.set_capability(now, capability)));
+            }
             Question::ReportMetrics { reply } => {
                 self.parts.metrics.report(&self.parts.serf);
                 let _ = reply.send(());
