@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use folkmoot_proto::{
-    Command, Decode, EventRecord, LogRecord, QueryRecord, QueryRecordType, ResponseHeader, Text, texts,
-};
+use folkmoot_proto::{Command, Decode, EventRecord, LogRecord, QueryRecord, QueryRecordType, ResponseHeader, Text};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
@@ -136,7 +134,7 @@ impl Table {
         let mut inner = self.lock();
         let Some(waiter) = inner.waiters.remove(&header.seq) else { return Ok(Expected::Header) };
         match waiter {
-            Waiter::Call { command, .. } if is_followed_by_body(command, &header.error) => {
+            Waiter::Call { command, .. } if command.is_followed_by_body(&header.error) => {
                 inner.waiters.insert(header.seq, waiter);
                 return Ok(Expected::Body(header));
             }
@@ -177,14 +175,6 @@ impl Table {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// As the Go client waits for a body: whatever the error, except for one. And for the one of an agent that does not
-/// know the command, and so not its body.
-fn is_followed_by_body(command: Command, error: &Text) -> bool {
-    command.is_answered_with_body()
-        && *error != *texts::AUTHENTICATION_REQUIRED
-        && *error != *texts::UNSUPPORTED_COMMAND
 }
 
 /// Hands a record on; false when it was the last.

@@ -1,4 +1,4 @@
-use folkmoot_proto::{AgentCommand, Encode};
+use folkmoot_proto::{AgentCommand, Encode, texts};
 
 use super::*;
 

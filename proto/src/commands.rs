@@ -1,5 +1,10 @@
 //! The commands: their names, which have a body, which are answered with one (sections 7 and 8).
 
+use folkmoot_wire::Text;
+
+use crate::coordination::CoordinationCommand;
+use crate::texts;
+
 /// What a request header asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Command {
@@ -7,8 +12,10 @@ pub enum Command {
     Handshake,
     /// Shows the key.
     Auth,
-    /// Everything else: served only once the first two are done.
+    /// What the agent does: served only once the first two are done.
     Agent(AgentCommand),
+    /// What the group does that the agent knows: as above. Folkmoot's own.
+    Coordination(CoordinationCommand),
 }
 
 /// What the agent does for a client it knows.
@@ -45,7 +52,13 @@ impl Command {
         match name {
             b"handshake" => Some(Self::Handshake),
             b"auth" => Some(Self::Auth),
-            _ => AgentCommand::ALL.into_iter().find(|command| command.name().as_bytes() == name).map(Self::Agent),
+            _ => {
+                let agent = AgentCommand::ALL.into_iter().find(|command| command.name().as_bytes() == name);
+                let mut others = CoordinationCommand::ALL.iter().copied();
+                agent
+                    .map(Self::Agent)
+                    .or_else(|| others.find(|command| command.name().as_bytes() == name).map(Self::Coordination))
+            }
         }
     }
 
@@ -55,13 +68,14 @@ impl Command {
             Self::Handshake => "handshake",
             Self::Auth => "auth",
             Self::Agent(command) => command.name(),
+            Self::Coordination(command) => command.name(),
         }
     }
 
     /// Whether a body follows the request header.
     pub fn has_body(self) -> bool {
         match self {
-            Self::Handshake | Self::Auth => true,
+            Self::Handshake | Self::Auth | Self::Coordination(_) => true,
             Self::Agent(command) => command.has_body(),
         }
     }
@@ -72,7 +86,21 @@ impl Command {
         match self {
             Self::Handshake | Self::Auth => false,
             Self::Agent(command) => command.is_answered_with_body(),
+            Self::Coordination(command) => !command.opens_stream(),
         }
+    }
+
+    /// Whether a body follows a response header with this error (empty: none). Of Serf's commands those that have one
+    /// send it with every error but that of the missing key and that of an agent that does not know the command; those of
+    /// coordination send it on success only.
+    pub fn is_followed_by_body(self, error: &Text) -> bool {
+        let may_follow = match self {
+            Self::Coordination(_) => error.is_empty(),
+            Self::Handshake | Self::Auth | Self::Agent(_) => {
+                *error != *texts::AUTHENTICATION_REQUIRED && *error != *texts::UNSUPPORTED_COMMAND
+            }
+        };
+        may_follow && self.is_answered_with_body()
     }
 }
 
@@ -173,9 +201,12 @@ mod tests {
         for command in AgentCommand::ALL {
             assert_eq!(Command::parse(command.name().as_bytes()), Some(Command::Agent(command)));
         }
+        for command in CoordinationCommand::ALL {
+            assert_eq!(Command::parse(command.name().as_bytes()), Some(Command::Coordination(*command)));
+        }
         assert_eq!(Command::parse(b"handshake"), Some(Command::Handshake));
         assert_eq!(Command::parse(b"auth"), Some(Command::Auth));
-        for name in ["", "Members", " get-coordinate", "members\0", "bogus"] {
+        for name in ["", "Members", " get-coordinate", "members\0", "bogus", "kv-get "] {
             assert_eq!(Command::parse(name.as_bytes()), None, "{name:?}");
         }
     }

@@ -18,6 +18,9 @@ pub(crate) trait Fields: Default {
     /// The names in Go's declaration order, which is the order of the array form.
     const ORDER: &'static [&'static str];
 
+    /// Whether there is an array form: only Serf's own structs have one.
+    const ARRAY: bool = true;
+
     /// Reads `value` into the field called `name`; unknown names are skipped whole, with [`skip`].
     fn set<'de, D: Deserializer<'de>>(&mut self, name: &[u8], value: D) -> Result<(), D::Error>;
 
@@ -137,6 +140,9 @@ impl<'de, T: Fields> Visitor<'de> for ObjectVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        if !T::ARRAY {
+            return Err(A::Error::custom("an array, where a map or nil was expected"));
+        }
         let mut object = T::default();
         for name in T::ORDER {
             if elements.next_element_seed(Field { object: &mut object, name: name.as_bytes() })?.is_none() {

@@ -7,19 +7,22 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+pub mod coordination;
 mod fields;
 mod frame;
 pub mod limits;
 mod member;
+mod objects;
 mod records;
 mod request;
 mod response;
 pub mod texts;
 
 pub use commands::{AgentCommand, Command};
-pub use folkmoot_wire::{DecodeError, Text};
+pub use folkmoot_wire::{Blob, DecodeError, Text};
 pub use frame::FrameReader;
 pub use member::{Member, MemberRef, MembersResponse, Status, encode_member_event, encode_members};
+pub use objects::With;
 pub use records::{
     EventRecord, LogRecord, MemberEventRecord, QueryEventRecord, QueryRecord, QueryRecordType, UserEventRecord,
 };

@@ -7,6 +7,7 @@ use folkmoot_wire::Text;
 use serde::Serialize;
 use serde::de::Deserializer;
 
+use crate::coordination::CoordinationRequest;
 use crate::fields::{self, Fields, body, read, read_bytes, skip, write, write_bytes};
 use crate::{AgentCommand, Command, Decode, DecodeError, Encode};
 
@@ -17,8 +18,10 @@ pub enum Request {
     Handshake(HandshakeRequest),
     /// Shows the key.
     Auth(AuthRequest),
-    /// Everything else.
+    /// What the agent does.
     Agent(AgentRequest),
+    /// What the group does.
+    Coordination(CoordinationRequest),
 }
 
 /// What a client the agent knows asks of it.
@@ -55,6 +58,7 @@ impl Request {
             Self::Handshake(_) => Command::Handshake,
             Self::Auth(_) => Command::Auth,
             Self::Agent(request) => Command::Agent(request.command()),
+            Self::Coordination(request) => Command::Coordination(request.command()),
         }
     }
 
@@ -66,6 +70,7 @@ impl Request {
             Self::Handshake(body) => body.encode(&mut out),
             Self::Auth(body) => body.encode(&mut out),
             Self::Agent(request) => request.encode_body(&mut out),
+            Self::Coordination(request) => request.encode(&mut out),
         }
         out
     }
@@ -149,6 +154,12 @@ impl AgentRequest {
 impl From<AgentRequest> for Request {
     fn from(request: AgentRequest) -> Self {
         Self::Agent(request)
+    }
+}
+
+impl From<CoordinationRequest> for Request {
+    fn from(request: CoordinationRequest) -> Self {
+        Self::Coordination(request)
     }
 }
 

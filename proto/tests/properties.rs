@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use folkmoot_proto::coordination::{CoordinationCommand, CoordinationRequest};
 use folkmoot_proto::{
     AgentCommand, AgentRequest, Coordinate, CoordinateResponse, Decode, Encode, EventRecord, FrameReader, Header,
     JoinResponse, KeyResponse, LogRecord, Member, MemberEventRecord, MembersFilteredRequest, MembersResponse,
@@ -196,6 +197,9 @@ fn read_as_anything(stream: &[u8]) -> usize {
         read += usize::from(Header::default().update(&object).is_ok());
         for command in AgentCommand::ALL {
             read += usize::from(AgentRequest::decode(command, &object).is_ok());
+        }
+        for command in CoordinationCommand::ALL {
+            read += usize::from(CoordinationRequest::decode(*command, &object).is_ok());
         }
         read += usize::from(ResponseHeader::decode(&object).is_ok());
         read += usize::from(EventRecord::decode(&object).is_ok());

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use folkmoot_proto::coordination::CoordinationRequest;
 use folkmoot_proto::{
     AgentRequest, AuthRequest, Command, CoordinateResponse, Decode, Encode, EventRecord, FrameReader, HandshakeRequest,
     Header, JoinResponse, KeyResponse, LogRecord, MembersResponse, QueryRecord, Request, ResponseHeader, StatsResponse,
@@ -144,6 +145,7 @@ impl Reader {
             Command::Handshake => HandshakeRequest::decode(object).map(Request::Handshake),
             Command::Auth => AuthRequest::decode(object).map(Request::Auth),
             Command::Agent(command) => AgentRequest::decode(command, object).map(Request::Agent),
+            Command::Coordination(command) => CoordinationRequest::decode(command, object).map(Request::Coordination),
         };
         request.map(|request| Some((self.header.seq, request))).map_err(|error| error.to_string())
     }

@@ -5,6 +5,7 @@
 //! `dispatch` knows who serves which; `writer` is the only one that writes to a connection.
 
 mod connection;
+mod coordination;
 mod dispatch;
 mod events;
 mod handlers;

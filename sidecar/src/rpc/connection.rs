@@ -19,7 +19,7 @@ use super::session::{Fault, Session};
 use super::socket::Accepted;
 use super::stage::{Stage, Verdict};
 use super::writer::{self, Closed};
-use super::{Context, dispatch};
+use super::{Context, coordination, dispatch};
 use crate::net::go_errors;
 
 /// Serves one client until it goes, errs, or `stop` is true.
@@ -135,6 +135,10 @@ impl Connection {
                 let request = AgentRequest::decode(command, &body).map_err(|fault| Fault::Body(describe(&fault)))?;
                 drop(body);
                 dispatch::serve(&mut self.session, seq, request).await
+            }
+            Verdict::Coordinate(command) => {
+                let body = self.body().await?;
+                coordination::serve(&mut self.session, seq, command, &body).await
             }
             Verdict::Refuse(text) => {
                 warn!(target: "agent.ipc", "Client sending commands before auth");

@@ -1,6 +1,7 @@
 //! How far a client has come, and what it may ask there (section 4). The order of the checks is part of the protocol:
 //! handshake, then key, then the command's name.
 
+use folkmoot_proto::coordination::CoordinationCommand;
 use folkmoot_proto::{AgentCommand, Command, texts};
 
 /// How far a client has come.
@@ -23,6 +24,8 @@ pub(super) enum Verdict {
     Auth,
     /// The agent serves it. Only [`Stage::Open`] gives this verdict.
     Serve(AgentCommand),
+    /// The group serves it, as above.
+    Coordinate(CoordinationCommand),
     /// Error header, nothing read; the connection stays.
     Refuse(&'static str),
     /// Error header, nothing read; the connection is closed.
@@ -36,8 +39,11 @@ impl Stage {
             (_, Some(Command::Handshake)) => Verdict::Handshake,
             (Self::Fresh, _) => Verdict::Close(texts::HANDSHAKE_REQUIRED),
             (Self::Greeted | Self::Open, Some(Command::Auth)) => Verdict::Auth,
-            (Self::Greeted, Some(Command::Agent(_)) | None) => Verdict::Refuse(texts::AUTHENTICATION_REQUIRED),
+            (Self::Greeted, Some(Command::Agent(_) | Command::Coordination(_)) | None) => {
+                Verdict::Refuse(texts::AUTHENTICATION_REQUIRED)
+            }
             (Self::Open, Some(Command::Agent(command))) => Verdict::Serve(command),
+            (Self::Open, Some(Command::Coordination(command))) => Verdict::Coordinate(command),
             (Self::Open, None) => Verdict::Close(texts::UNSUPPORTED_COMMAND),
         }
     }
@@ -53,6 +59,10 @@ mod tests {
         assert_eq!(Stage::Fresh.judge(members), Verdict::Close(texts::HANDSHAKE_REQUIRED));
         assert_eq!(Stage::Greeted.judge(members), Verdict::Refuse(texts::AUTHENTICATION_REQUIRED));
         assert_eq!(Stage::Open.judge(members), Verdict::Serve(AgentCommand::Members));
+        let get = Some(Command::Coordination(CoordinationCommand::KvGet));
+        assert_eq!(Stage::Fresh.judge(get), Verdict::Close(texts::HANDSHAKE_REQUIRED));
+        assert_eq!(Stage::Greeted.judge(get), Verdict::Refuse(texts::AUTHENTICATION_REQUIRED));
+        assert_eq!(Stage::Open.judge(get), Verdict::Coordinate(CoordinationCommand::KvGet));
     }
 
     #[test]
