@@ -35,6 +35,17 @@ pub enum Command {
         /// Its name.
         node: Key,
     },
+    /// The agent that had the call says that its caller is gone or gave up: as [`Operation::Cancel`], but without a number
+    /// of the client's.
+    CallerGone {
+        /// Which call.
+        ticket: Ticket,
+    },
+    /// The agent that had the connection says that it closed: ends a session that depends on it, if it still lives.
+    ConnectionGone {
+        /// Which session.
+        session: SessionId,
+    },
     /// After a restore from a backup: continue above this revision, and let watchers read everything again.
     RaiseRevision {
         /// At most [`crate::limits::REVISION_RAISE_MAX`].

@@ -81,6 +81,14 @@ impl Machine {
                 self.end_owner(&Owner::Node(node.clone()), changes);
                 Reply::Done
             }
+            Command::CallerGone { ticket } => {
+                self.step(changes, |objects, step| objects.stop_waiting(step, *ticket, Refusal::Cancelled));
+                Reply::Done
+            }
+            Command::ConnectionGone { session } => {
+                drop(self.step(changes, |objects, step| objects.end_session(step, *session, Cause::OwnerEnded)));
+                Reply::Done
+            }
             Command::RaiseRevision { revision } if revision.0 > REVISION_RAISE_MAX => {
                 Reply::Refused(Refusal::Invalid(Argument::Revision))
             }

@@ -20,8 +20,8 @@ pub enum Command {
     Create {
         /// Silence after which it ends.
         ttl: Ttl,
-        /// It also ends when this client expires. (That a connection closed is told by [`Command::Destroy`], which the
-        /// agent proposes that had the connection.)
+        /// It also ends when this client expires. (That a connection closed is told by
+        /// [`crate::Command::ConnectionGone`].)
         with_client: bool,
         /// It also ends when gossip says that this node failed or left.
         with_node: Option<Key>,

@@ -14,8 +14,8 @@ use folkmoot_coordination::queue::{QueueId, QueueKind};
 use folkmoot_coordination::work_queue::{Query as Work, StateName};
 use folkmoot_coordination::{
     CHANGE_VERSION, COMMAND_VERSION, Change, ClientId, CodecError, Command, Entry, ItemId, LogIndex, Machine,
-    QUERY_VERSION, Query, REPLY_VERSION, Reply, Request, RequestId, RestoreError, Revision, Scope, SessionId, TimeMs,
-    Value, WallMs, kv, lock, session, watch,
+    QUERY_VERSION, Query, REPLY_VERSION, Reply, Request, RequestId, RestoreError, Revision, Scope, SessionId, Ticket,
+    TimeMs, Value, WallMs, kv, lock, session, watch,
 };
 use random::{Generator, Random, key};
 
@@ -38,6 +38,8 @@ fn lived(seed: u64) -> Lived {
             50 => Command::NodeGone { node: generator.node() },
             100 => Command::Compact { revision: Revision(20) },
             200 => Command::RaiseRevision { revision: Revision(1 << 40) },
+            220 => Command::CallerGone { ticket: Ticket { client: ClientId(1), request: RequestId(219) } },
+            230 => Command::ConnectionGone { session: generator.known_session() },
             250 => Command::Tick,
             _ => {
                 let (client, request) = (ClientId(1 + index % 3), RequestId(index));

@@ -20,7 +20,7 @@ mod observer;
 mod random;
 
 use folkmoot_coordination::{
-    Change, ClientId, Command, Entry, LogIndex, Machine, Reply, Request, RequestId, Revision, TimeMs, WallMs,
+    Change, ClientId, Command, Entry, LogIndex, Machine, Reply, Request, RequestId, Revision, Ticket, TimeMs, WallMs,
 };
 
 use naive::Naive;
@@ -118,6 +118,8 @@ impl World {
             3 if self.generator.random.chance(20) => {
                 return Command::Compact { revision: Revision(self.machine.revision().0.saturating_sub(50)) };
             }
+            4 => return Command::ConnectionGone { session: self.generator.known_session() },
+            5 | 6 => return self.caller_gone(),
             _ => {}
         }
         let place = self.generator.random.below(3) as usize;
@@ -141,6 +143,15 @@ impl World {
             client.sent.remove(0);
         }
         Command::Client(request)
+    }
+
+    /// One of the last calls of a client is given up, whether it waits or not.
+    fn caller_gone(&mut self) -> Command {
+        let place = self.generator.random.below(3) as usize;
+        let ago = self.generator.random.below(6);
+        let client = &self.clients[place];
+        let ticket = Ticket { client: client.id, request: RequestId(client.next.saturating_sub(ago)) };
+        Command::CallerGone { ticket }
     }
 
     fn apply(&mut self, command: Command) {

@@ -206,6 +206,37 @@ fn a_semaphore_has_the_capacity_of_its_first_user() {
 }
 
 #[test]
+fn a_caller_that_is_gone_leaves_the_line_and_what_it_holds_stays() {
+    let mut world = Fixture::new();
+    let client = world.client();
+    let ask = |world: &mut Fixture| world.ask(client, acquire("l", Mode::Lock, None, None, Patience::Unlimited));
+    let (holder, _) = held(&ask(&mut world));
+    let (gone, next) = (waiting(&ask(&mut world)), waiting(&ask(&mut world)));
+    assert_eq!(world.apply(Command::CallerGone { ticket: gone }), Reply::Done);
+    assert_eq!(world.answer(gone), Some(Reply::Refused(Refusal::Cancelled)));
+    assert_eq!(world.answer(next), None);
+    world.ask(client, Operation::Lock(Lock::Release { target: Target::Lock(key("l")), hold: holder }));
+    held(&world.answer(next).unwrap());
+    for ticket in [gone, next] {
+        assert_eq!(world.apply(Command::CallerGone { ticket }), Reply::Done);
+        assert_eq!(world.changes, []);
+    }
+    assert_eq!(refusal(&world.ask(client, acquire("l", Mode::Lock, None, None, Patience::None))), &Refusal::Busy);
+}
+
+#[test]
+fn a_connection_that_is_gone_ends_its_session_and_what_is_bound_to_it() {
+    let mut world = Fixture::new();
+    let client = world.client();
+    let session = world.session(client, 60_000, None);
+    held(&world.ask(client, acquire("l", Mode::Lock, Some(session), None, Patience::None)));
+    for _ in 0..2 {
+        assert_eq!(world.apply(Command::ConnectionGone { session }), Reply::Done);
+    }
+    held(&world.ask(client, acquire("l", Mode::Lock, None, None, Patience::None)));
+}
+
+#[test]
 fn a_preferred_candidate_comes_first_and_the_leader_speaks() {
     let mut world = Fixture::new();
     let client = world.client();

@@ -115,6 +115,16 @@ impl Naive {
                 self.end_owner(&Owner::Node(node.clone()));
                 Reply::Done
             }
+            Command::CallerGone { ticket } => {
+                self.stop_waiting(*ticket, Refusal::Cancelled);
+                self.end_step();
+                Reply::Done
+            }
+            Command::ConnectionGone { session } => {
+                drop(self.end_session(*session));
+                self.end_step();
+                Reply::Done
+            }
             Command::RaiseRevision { revision } => {
                 self.revision = self.revision.max(*revision);
                 Reply::Done

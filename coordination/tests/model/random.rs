@@ -97,6 +97,11 @@ impl Generator {
         key(["n1", "n2"][self.random.below(2) as usize])
     }
 
+    /// A session that was there once, or never.
+    pub fn known_session(&mut self) -> SessionId {
+        self.session().unwrap_or(SessionId(1))
+    }
+
     fn value(&mut self) -> Value {
         Value::try_from(["", "x", "y", "zz"][self.random.below(4) as usize]).unwrap()
     }
