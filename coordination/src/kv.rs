@@ -32,7 +32,7 @@ pub enum Command {
         /// Which.
         key: Key,
     },
-    /// Removes up to [`DELETE_PREFIX_MAX`] keys, in order: [`Reply::Deleted`].
+    /// Removes up to [`DELETE_PREFIX_MAX`] keys, in order: [`Reply::Deleted`]. Watchers see many in several revisions.
     DeletePrefix {
         /// What they start with.
         prefix: Bytes,
@@ -245,6 +245,7 @@ impl Keys {
                 let more = keys.len() > DELETE_PREFIX_MAX;
                 keys.truncate(DELETE_PREFIX_MAX);
                 for key in &keys {
+                    step.turn();
                     self.remove(step, key, Cause::Removed);
                 }
                 Ok(Reply::Deleted { keys: keys.len() as u64, more })
@@ -380,6 +381,27 @@ impl Keys {
         self.entries.insert(put.key.clone(), entry);
     }
 
+    /// Bytes of values that a transaction's reply carries (a get also sees what was put before it, as often as it asks) and
+    /// that its changes carry.
+    fn carried<'a>(&self, operations: &'a [Operation]) -> usize {
+        let mut written: BTreeMap<&'a Key, usize> = BTreeMap::new();
+        let size = |operation: &'a Operation| match operation {
+            Operation::Get(key) => {
+                let stored = || self.entries.get(key).map_or(0, |entry| entry.value.size());
+                written.get(key).copied().unwrap_or_else(stored)
+            }
+            Operation::Put(put) => {
+                written.insert(&put.key, put.value.size());
+                put.value.size()
+            }
+            Operation::Delete(key) => {
+                written.insert(key, 0);
+                0
+            }
+        };
+        operations.iter().map(size).fold(0, usize::saturating_add)
+    }
+
     fn transact(
         &mut self,
         step: &mut Step<'_>,
@@ -391,13 +413,7 @@ impl Keys {
             Operation::Get(_) | Operation::Delete(_) => None,
         });
         self.may_write(step, sessions, puts)?;
-        // A get may also see what a put of the same transaction writes: both bound what the reply can carry.
-        let seen = operations.iter().map(|operation| match operation {
-            Operation::Get(key) => self.entries.get(key).map_or(0, |entry| entry.value.size()),
-            Operation::Put(put) => put.value.size(),
-            Operation::Delete(_) => 0,
-        });
-        if seen.fold(0, usize::saturating_add) > PAGE_BYTES_MAX {
+        if self.carried(operations) > PAGE_BYTES_MAX {
             return Err(Refusal::TooLarge(Argument::Transaction, PAGE_BYTES_MAX as u64));
         }
         Ok(operations

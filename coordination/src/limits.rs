@@ -95,7 +95,8 @@ pub const DEPENDENCIES_MAX: usize = 64;
 pub const CLAIM_MAX: u32 = 100;
 /// Dead items that one redrive brings back. Ours: bounds the work of one entry.
 pub const REDRIVE_MAX: usize = 4096;
-/// Bytes of a result or of the reason of a failure. Ours: data belongs under a key. `TooLarge`.
+/// Bytes of a result or of the reason of a failure. Ours: data belongs under a key. `TooLarge`. Where the storage is full
+/// neither is kept, but the item goes on.
 pub const RESULT_BYTES_MAX: usize = 4096;
 /// Finished items that a queue remembers. Ours. The oldest is forgotten.
 pub const FINISHED_MAX: usize = 1024;
@@ -106,6 +107,10 @@ pub const PRIORITY_MAX: u8 = 100;
 pub const HISTORY_EVENTS_MAX: usize = 65_536;
 /// Bytes of changes remembered. Ours: history must not outweigh the data. The oldest revision is forgotten.
 pub const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Events of one revision, from which on a step goes on in the next one. Ours: a page of changes holds whole revisions, and
+/// has to stay an RPC object.
+pub const EVENTS_PER_REVISION: usize = 1000;
 
 /// Deadlines that one entry may reach; more are reached by the next entries, in the same order. Ours: bounds the pause
 /// that one entry makes. (The end of an owner is one deadline, whatever depends on it.)

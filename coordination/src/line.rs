@@ -251,6 +251,7 @@ impl Lines {
         {
             let ((_, hold), waiter) = first.remove_entry();
             let ticket = waiter.ticket;
+            step.turn();
             let reply = grant(step, id, line, hold, waiter);
             step.answer(ticket, reply);
         }

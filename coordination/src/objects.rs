@@ -100,6 +100,7 @@ impl Objects {
     pub(crate) fn release(&mut self, step: &mut Step<'_>, owner: &Owner) {
         let cause = Cause::OwnerEnded;
         while let Some(bond) = step.index.first_bond(owner) {
+            step.turn();
             match &bond {
                 Bond::Wait(ticket) => self.stop_waiting(step, *ticket, Refusal::OwnerEnded),
                 Bond::Hold(line, hold) => drop(self.lines.release(step, line, *hold, cause)),

@@ -1,5 +1,6 @@
 //! One step: the context in which objects change. A command is a step, and so is every deadline and every ended session,
-//! because each step that changes something has a revision of its own and a line of waiters grants once in it.
+//! because each step that changes something has a revision of its own and a line of waiters grants once in it. A step that
+//! changes very many things (the end of an owner of them) takes more than one ([`Step::turn`]).
 //!
 //! Objects tell the step what happened ([`Event`]), whom to answer, and what depends on whom; the machine does the rest.
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Change, Event, Reply, Scope, What};
 use crate::error::{Refusal, Thing};
 use crate::lease::{Deadline, Leases};
-use crate::limits::{ENTRY_OVERHEAD, STORED_BYTES_MAX, WAITS_MAX, WAITS_PER_CLIENT};
+use crate::limits::{ENTRY_OVERHEAD, EVENTS_PER_REVISION, STORED_BYTES_MAX, WAITS_MAX, WAITS_PER_CLIENT};
 use crate::line::LineId;
 use crate::queue::QueueId;
 use crate::types::{ClientId, HoldId, ItemId, Key, Owner, Patience, Revision, SessionId, Ticket, TimeMs, WallMs};
@@ -110,18 +111,29 @@ pub(crate) struct Step<'a> {
     changed: bool,
     pub(crate) index: &'a mut Index,
     events: Vec<Event>,
+    /// Events of the revisions before this one.
+    turned: usize,
     answers: Vec<(Ticket, Reply)>,
 }
 
 impl<'a> Step<'a> {
     pub(crate) fn new(now: TimeMs, wall: WallMs, revision: Revision, index: &'a mut Index) -> Self {
-        Self { now, wall, revision, changed: false, index, events: Vec::new(), answers: Vec::new() }
+        Self { now, wall, revision, changed: false, index, events: Vec::new(), turned: 0, answers: Vec::new() }
     }
 
     /// Claims this step's revision.
     pub(crate) fn draw(&mut self) -> Revision {
         self.changed = true;
         self.revision
+    }
+
+    /// Goes on in another revision when this one has as many events as a page of them may have. To be called between two
+    /// changes that need not be seen together.
+    pub(crate) fn turn(&mut self) {
+        if self.events.len().saturating_sub(self.turned) >= EVENTS_PER_REVISION {
+            self.turned = self.events.len();
+            self.revision = self.revision.next();
+        }
     }
 
     /// Records a change for watchers.

@@ -21,8 +21,8 @@ pub struct Query {
     pub after: Revision,
 }
 
-/// A page of changes: all events of each revision in it, in order. Pages are cut between revisions at
-/// [`PAGE_ENTRIES_MAX`] events or [`PAGE_BYTES_MAX`].
+/// A page of changes: all events of each revision in it, in order. It has at most [`PAGE_ENTRIES_MAX`] events and
+/// [`PAGE_BYTES_MAX`], or those of one revision: [`crate::limits::EVENTS_PER_REVISION`] and a little more, or a transaction's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// Those that match.
@@ -95,17 +95,23 @@ impl History {
         let mut page = Page { events: Vec::new(), through: query.after.max(current) };
         let mut bytes = 0usize;
         let mut last = query.after;
-        for event in self.events.range(start..) {
-            let full = page.events.len() >= PAGE_ENTRIES_MAX || bytes >= PAGE_BYTES_MAX;
-            if full && event.revision != last {
+        let mut events = self.events.range(start..).peekable();
+        while let Some(revision) = events.peek().map(|event| event.revision) {
+            let mut of_revision = Vec::new();
+            while let Some(event) = events.next_if(|event| event.revision == revision) {
+                if query.matches(event) {
+                    bytes = bytes.saturating_add(event.weight());
+                    of_revision.push(event.clone());
+                }
+            }
+            let count = page.events.len().saturating_add(of_revision.len());
+            let full = count > PAGE_ENTRIES_MAX || bytes > PAGE_BYTES_MAX;
+            if full && !page.events.is_empty() && !of_revision.is_empty() {
                 page.through = last;
                 break;
             }
-            last = event.revision;
-            if query.matches(event) {
-                bytes = bytes.saturating_add(event.weight());
-                page.events.push(event.clone());
-            }
+            last = revision;
+            page.events.append(&mut of_revision);
         }
         Ok(page)
     }

@@ -40,7 +40,7 @@ pub enum Command {
         item: ItemId,
         /// The claim's token.
         token: Revision,
-        /// At most [`crate::limits::RESULT_BYTES_MAX`], kept in the history.
+        /// At most [`crate::limits::RESULT_BYTES_MAX`], kept in the history (unless the storage is full).
         result: Bytes,
     },
     /// The attempt failed and counts: `Done`.
@@ -49,7 +49,7 @@ pub enum Command {
         item: ItemId,
         /// The claim's token.
         token: Revision,
-        /// At most [`crate::limits::RESULT_BYTES_MAX`].
+        /// At most [`crate::limits::RESULT_BYTES_MAX`]; kept unless the storage is full.
         reason: Bytes,
         /// Time before the next attempt.
         retry_after: Millis,

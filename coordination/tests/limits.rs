@@ -9,10 +9,10 @@ use folkmoot_coordination::collections::{CounterCommand, ListCommand};
 use folkmoot_coordination::kv::{self, Life, Operation as KvOperation, Put};
 use folkmoot_coordination::lock::Mode;
 use folkmoot_coordination::queue::{Command as Queue, QueueId, QueueKind};
-use folkmoot_coordination::work_queue::{Command as Work, Put as PutItem};
+use folkmoot_coordination::work_queue::{self, Claim, Command as Work, Put as PutItem, Worker};
 use folkmoot_coordination::{
-    Change, ClientId, Command, Key, Operation, Patience, Query, Refusal, Reply, RequestId, Revision, Scope, Ttl, Value,
-    limits,
+    Change, ClientId, Command, Key, Millis, Operation, Patience, Query, Refusal, Reply, RequestId, Revision, Scope,
+    Ttl, Value, limits,
 };
 use support::{Fixture, acquire, key, put, refusal, ttl, value};
 
@@ -173,6 +173,130 @@ fn large_commands_are_refused_whole() {
     assert_eq!(world.machine.usage().work_queues, 0, "a refused put founds no queue");
     let raise = Command::RaiseRevision { revision: Revision(u64::MAX) };
     assert_eq!(refusal(&world.apply(raise)).code(), "invalid");
+}
+
+/// Found by reading: each get of a key that the same transaction puts used to count as nothing.
+#[test]
+fn a_transaction_that_reads_its_own_large_put_often_is_refused() {
+    let mut world = Fixture::new();
+    let client = world.client();
+    let large = Value::try_from(Bytes::from(vec![0; limits::VALUE_BYTES_MAX])).unwrap();
+    let write = KvOperation::Put(Put { key: key("a"), value: large, life: Life::Unlimited });
+    let ask = |world: &mut Fixture, gets: usize, deleted: bool| {
+        let mut then = vec![write.clone()];
+        then.extend(deleted.then(|| KvOperation::Delete(key("a"))));
+        then.extend(vec![KvOperation::Get(key("a")); gets]);
+        world.ask(client, Operation::Kv(kv::Command::Transaction { compares: vec![], then, otherwise: vec![] }))
+    };
+    assert_eq!(refusal(&ask(&mut world, 2, false)).code(), "too-large");
+    assert_eq!(world.get("a"), None, "a refusal changes nothing");
+    assert!(matches!(ask(&mut world, 1, false), Reply::Kv(_)));
+    assert!(matches!(ask(&mut world, 100, true), Reply::Kv(_)), "what is deleted is not carried");
+}
+
+/// Found by reading: one revision could hold all keys of a session, and no RPC object holds such a page of changes.
+#[test]
+fn the_end_of_an_owner_of_very_much_takes_several_revisions() {
+    let mut world = Fixture::new();
+    let client = world.client();
+    let session = world.session(client, 1_000, None);
+    let name = "n".repeat(limits::KEY_BYTES_MAX - 8);
+    let keys = 2 * limits::EVENTS_PER_REVISION + 10;
+    let mut writer = client;
+    for number in 0..keys {
+        if number % 1000 == 900 {
+            writer = world.client();
+        }
+        world.put(writer, &format!("{name}{number:08}"), "", Life::Session(session));
+    }
+    let before = world.machine.revision();
+    world.tick(1_000);
+    assert_eq!(world.machine.usage().keys, 0);
+    assert_eq!(world.machine.revision().0, before.0 + 3);
+    let (mut after, mut seen) = (before, 0);
+    while after < world.machine.revision() {
+        let query = folkmoot_coordination::watch::Query { scope: None, prefix: Bytes::new(), after };
+        let Reply::Changes(page) = world.machine.read(&Query::Watch(query)) else { panic!() };
+        let bytes: usize = page.events.iter().map(|event| event.key.as_bytes().len()).sum();
+        assert!(page.events.len() <= limits::PAGE_ENTRIES_MAX && bytes < limits::PAGE_BYTES_MAX);
+        (after, seen) = (page.through, seen + page.events.len());
+    }
+    assert_eq!(seen, keys + 1);
+}
+
+#[test]
+fn a_page_of_changes_stays_an_rpc_object() {
+    let mut world = Fixture::new();
+    let client = world.client();
+    let half = Value::try_from(Bytes::from(vec![0; limits::VALUE_BYTES_MAX / 2])).unwrap();
+    for _ in 0..6 {
+        let put = |name: &str| KvOperation::Put(Put { key: key(name), value: half.clone(), life: Life::Unlimited });
+        let then = vec![put("a"), put("b"), put("c")];
+        world.ask(client, Operation::Kv(kv::Command::Transaction { compares: vec![], then, otherwise: vec![] }));
+    }
+    let (mut after, mut seen) = (Revision(0), 0);
+    while after < world.machine.revision() {
+        let query = folkmoot_coordination::watch::Query { scope: None, prefix: Bytes::new(), after };
+        let Reply::Changes(page) = world.machine.read(&Query::Watch(query)) else { panic!() };
+        assert!(page.events.len() <= 3, "{}", page.events.len());
+        (after, seen) = (page.through, seen + page.events.len());
+    }
+    assert_eq!(seen, 18);
+}
+
+/// Found by reading: results and reasons were kept beyond the limit of the storage.
+#[test]
+fn results_and_reasons_are_not_kept_where_the_storage_is_full() {
+    let mut world = Fixture::new();
+    let client = world.client();
+    let (lease, most) = (ttl(60_000), 2);
+    for _ in 0..2 {
+        world.ask(client, Operation::Work(key("w"), Work::Put(Box::default())));
+    }
+    let claim = Claim { worker: Worker::default(), lease, most, session: None, patience: Patience::None };
+    let claimed = world.ask(client, Operation::Work(key("w"), Work::Claim(claim)));
+    let Reply::Work(work_queue::Reply::Claimed(items)) = claimed else { panic!("{claimed:?}") };
+    let large = Value::try_from(Bytes::from(vec![0; limits::VALUE_BYTES_MAX])).unwrap();
+    let mut filler = client;
+    for (number, size) in std::iter::repeat_n(limits::VALUE_BYTES_MAX, 1200).chain([4096; 300]).enumerate() {
+        if number % 1000 == 900 {
+            filler = world.client();
+        }
+        let put = Put { key: key(&number.to_string()), value: large.clone(), life: Life::Unlimited };
+        let put = Put { value: Value::try_from(put.value.to_bytes().slice(..size)).unwrap(), ..put };
+        world.ask(filler, Operation::Kv(kv::Command::Put(put)));
+    }
+    let text = Bytes::from(vec![b'x'; limits::RESULT_BYTES_MAX]);
+    let [first, second] = &items[..] else { panic!() };
+    let complete = Work::Complete { item: first.item, token: first.token, result: text.clone() };
+    assert_eq!(world.ask(client, Operation::Work(key("w"), complete)), Reply::Done);
+    let (item, token, retry_after) = (second.item, second.token, Millis(0));
+    let fail = Work::Fail { item, token, reason: text, retry_after };
+    assert_eq!(world.ask(client, Operation::Work(key("w"), fail)), Reply::Done);
+    assert!(world.machine.usage().stored_bytes <= limits::STORED_BYTES_MAX);
+    let read = |query| world.machine.read(&Query::Work(key("w"), query));
+    let Reply::Work(work_queue::Reply::Finished(finished)) = read(work_queue::Query::Finished) else { panic!() };
+    assert_eq!((finished.len(), finished[0].result.len()), (1, 0));
+    let Reply::Work(work_queue::Reply::Items(items)) = read(work_queue::Query::Item(item)) else { panic!() };
+    assert_eq!((items[0].attempts, items[0].last_error.len()), (1, 0));
+}
+
+/// Found by reading: a query showed half of the finished items that a queue remembers, however small their results.
+#[test]
+fn all_finished_items_with_small_results_are_shown() {
+    let mut world = Fixture::new();
+    let mut client = world.client();
+    for number in 0..limits::FINISHED_MAX + 1 {
+        if number % 400 == 399 {
+            client = world.client();
+        }
+        let put = world.ask(client, Operation::Work(key("w"), Work::Put(Box::default())));
+        let Reply::Work(work_queue::Reply::Put { item, .. }) = put else { panic!("{put:?}") };
+        assert_eq!(world.ask(client, Operation::Work(key("w"), Work::Cancel { item })), Reply::Done);
+    }
+    let read = world.machine.read(&Query::Work(key("w"), work_queue::Query::Finished));
+    let Reply::Work(work_queue::Reply::Finished(finished)) = read else { panic!("{read:?}") };
+    assert_eq!(finished.len(), limits::FINISHED_MAX);
 }
 
 #[test]

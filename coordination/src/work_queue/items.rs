@@ -275,6 +275,8 @@ impl Queue {
         self.ungroup(&item.requirements);
         step.event(Scope::WorkQueue, name, What::Item { item: id, state });
         let node = item.lease().and_then(|lease| lease.node.clone());
+        let fits = step.room(cost(name, result.len()), 0).is_ok();
+        let result = if fits { result } else { Bytes::new() };
         step.stored(cost(name, result.len()), 0);
         self.finished.push_front(Finished { item: id, state, result, attempts: item.attempts, node, at: step.wall });
         if self.finished.len() > FINISHED_MAX

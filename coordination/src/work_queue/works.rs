@@ -93,8 +93,13 @@ impl Works {
                 Ok(Reply::Items(page.map(|(id, item)| item.info(*id)).collect()))
             }
             Query::Finished => {
-                let bytes = PAGE_BYTES_MAX / RESULT_BYTES_MAX;
-                Ok(Reply::Finished(queue.finished.iter().take(bytes).cloned().collect()))
+                let mut bytes = 0usize;
+                let page = queue.finished.iter().take_while(|finished| {
+                    let fits = bytes < PAGE_BYTES_MAX;
+                    bytes = bytes.saturating_add(finished.result.len());
+                    fits
+                });
+                Ok(Reply::Finished(page.cloned().collect()))
             }
         }
     }
@@ -260,6 +265,7 @@ impl Works {
         let mut doomed = vec![id];
         while let Some(id) = doomed.pop() {
             doomed.extend(queue.dependents(id));
+            step.turn();
             if queue.items.contains_key(&id) {
                 queue.totals.cancelled = queue.totals.cancelled.saturating_add(1);
                 queue.finish(step, name, id, StateName::Cancelled, Bytes::new());
@@ -281,6 +287,7 @@ impl Works {
                 item.not_before = TimeMs(0);
             }
             queue.totals.redriven = queue.totals.redriven.saturating_add(1);
+            step.turn();
             queue.admit(step, name, *id);
         }
         Ok(Reply::Redriven(chosen.len() as u64))
@@ -369,6 +376,9 @@ fn put_back(queue: &mut Queue, step: &mut Step<'_>, name: &Key, id: ItemId, reas
     let old_cost = item.cost(name);
     item.attempts = item.attempts.saturating_add(1);
     item.last_error = reason;
+    if step.room(item.cost(name), old_cost).is_err() {
+        item.last_error = Bytes::new();
+    }
     item.not_before = not_before;
     step.stored(item.cost(name), old_cost);
     if item.max_attempts > 0 && item.attempts >= item.max_attempts {
