@@ -1,7 +1,8 @@
 //! Configuration: what was written (`args.rs`, `environment.rs`, `file.rs`, by the table in `keys.rs`) and what it means
-//! (`resolve.rs`). `sources.rs` lays one source over the other.
+//! (`resolve.rs`, of coordination `coordination.rs`). `sources.rs` lays one source over the other.
 
 pub mod args;
+pub mod coordination;
 pub mod environment;
 pub mod file;
 mod keys;

@@ -164,3 +164,62 @@ pub const DOCTOR_STREAM_WAIT: Duration = Duration::from_secs(3);
 
 /// Members `doctor` pings at the same time. Ours; the others wait.
 pub const DOCTOR_PINGS: usize = 64;
+
+/// Connections of other agents to the Raft port. Ours: one or two for each agent that takes part or forwards; further
+/// ones are refused and counted.
+pub const RAFT_CONNECTIONS: usize = 1024;
+
+/// Of those, from one address. Ours: room for a site of agents behind one address.
+pub const RAFT_CONNECTIONS_PER_SOURCE: usize = 256;
+
+/// The Raft port may use one file in this many of those the process may open. Ours: RPC has half.
+pub const RAFT_FILES_SHARE: usize = 4;
+
+/// Handshakes on the Raft port at once. Ours: each holds a socket for at most [`RAFT_HANDSHAKE_LIMIT`]; further callers
+/// are refused and counted.
+pub const RAFT_HANDSHAKES: usize = 512;
+
+/// Of those, from one address. Ours: strangers at one address leave room for others.
+pub const RAFT_HANDSHAKES_PER_SOURCE: usize = 64;
+
+/// Time a connection to a Raft port and its handshake may take. Ours: TLS around the world takes a fifth; then it is
+/// refused and counted.
+pub const RAFT_HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Time, and bytes, a refused caller gets to take its answer. Ours; then it is cut off.
+pub const RAFT_DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// See [`RAFT_DRAIN_LIMIT`].
+pub const RAFT_DRAIN_BYTES: u64 = 64 * 1024;
+
+/// Keys of the ring a call tries, the primary first. Ours: a rotation has two.
+pub const RAFT_KEYS_TRIED: usize = 4;
+
+/// Time without a word after which the kernel asks whether a Raft connection's other end is there, and between its
+/// questions. Ours.
+pub const RAFT_PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Time sent bytes may stay without the other end's word before the kernel gives a Raft connection up. Ours: Raft itself
+/// notices much sooner; this frees the socket.
+pub const RAFT_PEER_SILENCE: Duration = Duration::from_secs(20);
+
+/// Noise messages under one key, in each direction. Ours: at most 64 GiB, below what AES-GCM allows for full messages
+/// (2^24.5 in RFC 8446, section 5.5); then both ends go on with the next key.
+pub const RAFT_MESSAGES_PER_KEY: u64 = 1 << 20;
+
+/// Bytes asked of the socket at once for a Noise stream. Ours: a message of Noise.
+pub const RAFT_READ_BYTES: usize = 64 * 1024;
+
+/// Time before a refused address is complained of again for the same reason. Ours.
+pub const RAFT_COMPLAINT_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Addresses and reasons remembered for that. Ours; beyond it refusals are counted only.
+pub const RAFT_COMPLAINTS: usize = 1024;
+
+/// Bytes of a file of certificates or of a key. Ours: far more than any that makes sense; larger ones are refused.
+pub const TLS_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Members of the group with a vote at most. Ours: each write waits for a majority of them, and four failures are more
+/// than anybody bears.
+pub const RAFT_VOTERS: usize = 9;
+const _: () = assert!(RAFT_VOTERS % 2 == 1);

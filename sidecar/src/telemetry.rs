@@ -119,6 +119,13 @@ impl Telemetry {
         dump::text(&state)
     }
 
+    /// What a counter has come to in the intervals kept.
+    #[cfg(test)]
+    pub(crate) fn total(&self, name: &str) -> f64 {
+        let state = self.lock();
+        state.intervals.iter().filter_map(|interval| interval.counters.get(name)).map(|(sum, _)| sum.sum()).sum()
+    }
+
     /// Values that were dropped because a bound was reached.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped

@@ -14,7 +14,7 @@ use crate::flags::{FlagDefinition, FlagError, FlagSet, Parsed};
 
 /// One source of settings, by the names of Serf's configuration keys. `None` and empty mean: not said here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the key of that name in Serf's configuration")]
+#[expect(missing_docs, reason = "each is the key of that name in the configuration")]
 pub struct Raw {
     pub advertise: Option<String>,
     pub bind: Option<String>,
@@ -23,6 +23,8 @@ pub struct Raw {
     pub cluster: Option<String>,
     /// Files and directories of settings, in the order they were named.
     pub config_paths: Vec<String>,
+    pub data_dir: Option<String>,
+    pub dev: Option<bool>,
     pub disable_coordinates: Option<bool>,
     pub disable_name_resolution: Option<bool>,
     pub discover: Option<String>,
@@ -48,6 +50,15 @@ pub struct Raw {
     pub protocol: Option<i64>,
     pub query_response_size_limit: Option<i64>,
     pub query_size_limit: Option<i64>,
+    pub raft: Option<bool>,
+    pub raft_addr: Option<String>,
+    pub raft_advertise: Option<String>,
+    pub raft_bootstrap_expect: Option<i64>,
+    pub raft_max_voters: Option<i64>,
+    pub raft_tls_ca: Option<String>,
+    pub raft_tls_cert: Option<String>,
+    pub raft_tls_key: Option<String>,
+    pub raft_voter: Option<String>,
     pub reconnect_interval: Option<GoDuration>,
     pub reconnect_timeout: Option<GoDuration>,
     pub rejoin_after_leave: Option<bool>,

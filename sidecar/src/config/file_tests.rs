@@ -42,14 +42,12 @@ fn every_key_of_a_file_is_kept() {
         log_level: some("debug"),
         rpc_addr: some("p"),
         rpc_auth: Some(Secret("s".into())),
-        rpc_handlers: None,
         protocol: Some(4),
         replay_on_join: Some(true),
         query_response_size_limit: Some(1),
         query_size_limit: Some(2),
         user_event_size_limit: Some(3),
         start_join: vec!["h".into(), String::new()],
-        event_handler_timeout: None,
         event_handlers: vec!["e".into()],
         profile: some("wan"),
         snapshot_path: some("n"),
@@ -78,7 +76,31 @@ fn every_key_of_a_file_is_kept() {
         no_capability: Some(true),
         validate_node_names: Some(true),
         new_time_format: Some(true),
-        config_paths: Vec::new(),
+        // Ours stand below.
+        ..Raw::default()
+    };
+    assert_eq!(decode(text.as_bytes()), Ok(expected));
+}
+
+#[test]
+fn every_key_of_coordination_is_kept() {
+    let text = r#"{"raft": true, "raft_addr": "a", "raft_advertise": "b", "raft_bootstrap_expect": 3,
+        "raft_max_voters": 7, "raft_voter": "never", "data_dir": "d", "raft_tls_ca": "e", "raft_tls_cert": "f",
+        "raft_tls_key": "g", "dev": true}"#;
+    let some = |text: &str| Some(text.to_owned());
+    let expected = Raw {
+        raft: Some(true),
+        raft_addr: some("a"),
+        raft_advertise: some("b"),
+        raft_bootstrap_expect: Some(3),
+        raft_max_voters: Some(7),
+        raft_voter: some("never"),
+        data_dir: some("d"),
+        raft_tls_ca: some("e"),
+        raft_tls_cert: some("f"),
+        raft_tls_key: some("g"),
+        dev: Some(true),
+        ..Raw::default()
     };
     assert_eq!(decode(text.as_bytes()), Ok(expected));
 }

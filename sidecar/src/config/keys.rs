@@ -110,7 +110,7 @@ const fn file_key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// All of them.
-pub(super) const KEYS: [Key; 51] = [
+pub(super) const KEYS: [Key; 62] = [
     key(
         "",
         "config-file",
@@ -315,4 +315,70 @@ pub(super) const KEYS: [Key; 51] = [
     file_key("validate_node_names", Kind::Truth(|raw| &mut raw.validate_node_names)),
     // Says how times are written over RPC, where none are sent.
     file_key("MsgpackUseNewTimeFormat", Kind::Truth(|raw| &mut raw.new_time_format)),
+    // Ours, of coordination. Go's agent refuses files with these keys, as it must: it cannot do what they ask for.
+    key("raft", "raft", "", "Take part in coordination; needs -data-dir.", Kind::Truth(|raw| &mut raw.raft)),
+    key(
+        "raft_addr",
+        "raft-addr",
+        "=ADDR",
+        "Address of the Raft port; default: that of -bind, port 4321.",
+        Kind::Text(|raw| &mut raw.raft_addr),
+    ),
+    key(
+        "raft_advertise",
+        "raft-advertise",
+        "=ADDR",
+        "Address of the Raft port that others are told; default: that of gossip, with the port of -raft-addr.",
+        Kind::Text(|raw| &mut raw.raft_advertise),
+    ),
+    key(
+        "raft_bootstrap_expect",
+        "raft-bootstrap-expect",
+        "=N",
+        "Found the group when N such nodes have met; N has to be more than half of all nodes with -raft. Without it, a node with nobody to join founds a group of one, and any other waits to be taken in.",
+        Kind::Integer(|raw| &mut raw.raft_bootstrap_expect),
+    ),
+    key(
+        "raft_max_voters",
+        "raft-max-voters",
+        "=5",
+        "Members with a vote at most; odd. The others follow.",
+        Kind::Integer(|raw| &mut raw.raft_max_voters),
+    ),
+    key(
+        "raft_voter",
+        "raft-voter",
+        "=auto|never|prefer",
+        "Whether this node may get a vote; default: auto.",
+        Kind::Text(|raw| &mut raw.raft_voter),
+    ),
+    key(
+        "data_dir",
+        "data-dir",
+        "=PATH",
+        "Directory of this node's share of the group's state. Absent or empty: a first start.",
+        Kind::Text(|raw| &mut raw.data_dir),
+    ),
+    key(
+        "raft_tls_ca",
+        "raft-tls-ca",
+        "=PATH",
+        "Authority (PEM) of the certificates that Raft connections show; instead of the gossip keys.",
+        Kind::Text(|raw| &mut raw.raft_tls_ca),
+    ),
+    key(
+        "raft_tls_cert",
+        "raft-tls-cert",
+        "=PATH",
+        "This node's certificate (PEM), for servers and clients.",
+        Kind::Text(|raw| &mut raw.raft_tls_cert),
+    ),
+    key("raft_tls_key", "raft-tls-key", "=PATH", "Its private key (PEM).", Kind::Text(|raw| &mut raw.raft_tls_key)),
+    key(
+        "dev",
+        "dev",
+        "",
+        "One node for trying things: on loopback, with -raft, its state in a temporary directory that is removed at the end.",
+        Kind::Truth(|raw| &mut raw.dev),
+    ),
 ];

@@ -11,6 +11,7 @@ use folkmoot_serf::memberlist::{self, Keyring};
 use folkmoot_serf::{Capability, NodeName, OldEvents, Tags, WireAddress};
 
 use super::args::Raw;
+use super::coordination::{self, RaftSettings};
 use crate::duration::GoDuration;
 use crate::go_base64;
 use crate::handlers::HandlerSpec;
@@ -20,6 +21,7 @@ use crate::logging::syslog::DEFAULT_FACILITY;
 use crate::mdns::MdnsSettings;
 use crate::net::addresses;
 use crate::net::interfaces::{self, Interfaces};
+use crate::net::raft::TlsFiles;
 use crate::telemetry::sinks::SinkAddresses;
 
 /// RPC address where none is configured. Go: `DefaultConfig`.
@@ -99,6 +101,10 @@ pub struct Settings {
     pub capability: bool,
     /// Where metrics go.
     pub sinks: SinkAddresses,
+    /// The part in coordination, if it takes part.
+    pub raft: Option<RaftSettings>,
+    /// Certificates for calls to Raft ports, and for an own one.
+    pub raft_tls: Option<TlsFiles>,
     limits: Limits,
 }
 
@@ -226,6 +232,7 @@ pub async fn resolve(raw: Raw, tell: &mut dyn FnMut(String)) -> Result<Settings,
     let log_level = reloadable.log_level?;
     let bind = bind_address(&raw, tell).await?;
     let advertise = advertise_address(&raw, bind).await?;
+    let raft = coordination::raft(&raw, bind).await?;
     let encrypt_key = match &raw.encrypt_key {
         None => None,
         Some(key) => Some(go_base64::decode(key.0.as_bytes()).map_err(prefixed("Invalid encryption key: "))?),
@@ -270,6 +277,8 @@ pub async fn resolve(raw: Raw, tell: &mut dyn FnMut(String)) -> Result<Settings,
         cluster: cluster(&raw)?,
         capability: raw.no_capability != Some(true),
         sinks: SinkAddresses { statsd: raw.statsd_addr.clone(), statsite: raw.statsite_addr.clone() },
+        raft,
+        raft_tls: coordination::tls(&raw)?,
         limits: limits(&raw)?,
     })
 }
@@ -413,7 +422,7 @@ fn profile(text: Option<&str>) -> Result<Profile, SettingsError> {
 }
 
 async fn bind_address(raw: &Raw, tell: &mut dyn FnMut(String)) -> Result<SocketAddr, SettingsError> {
-    let text = raw.bind.as_deref().unwrap_or("0.0.0.0");
+    let text = raw.bind.as_deref().unwrap_or(coordination::default_bind(raw));
     let bind = addresses::address_parts(text).await.map_err(prefixed("Invalid bind address: "))?;
     let Some(interface) = &raw.interface else { return Ok(bind) };
     let machine = Interfaces::of_this_machine().map_err(prefixed("Failed to get interface addresses: "))?;

@@ -87,7 +87,15 @@ pub fn split_host_port(address: &str) -> Result<(&str, &str), AddressError> {
 /// # Errors
 /// Any but [`AddressError::ParsePort`] and [`AddressError::EmptyName`].
 pub async fn address_parts(address: &str) -> Result<SocketAddr, AddressError> {
-    let found = address_candidates(address).await?;
+    address_with_port(address, DEFAULT_PORT).await
+}
+
+/// As [`address_parts`], where another port is missing.
+///
+/// # Errors
+/// As there.
+pub async fn address_with_port(address: &str, default_port: u16) -> Result<SocketAddr, AddressError> {
+    let found = candidates(address, default_port).await?;
     let first = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
     first.copied().ok_or_else(|| AddressError::Lookup { host: address.to_owned(), cause: NO_SUCH_HOST.to_owned() })
 }
@@ -97,9 +105,13 @@ pub async fn address_parts(address: &str) -> Result<SocketAddr, AddressError> {
 /// # Errors
 /// As there.
 pub async fn address_candidates(address: &str) -> Result<Vec<SocketAddr>, AddressError> {
+    candidates(address, DEFAULT_PORT).await
+}
+
+async fn candidates(address: &str, default_port: u16) -> Result<Vec<SocketAddr>, AddressError> {
     let missing = AddressError::Form { address: address.to_owned(), fault: "missing port in address" };
     let with_port = match split_host_port(address) {
-        Err(error) if error == missing => format!("{address}:{DEFAULT_PORT}"),
+        Err(error) if error == missing => format!("{address}:{default_port}"),
         Ok(_) | Err(_) => address.to_owned(),
     };
     let (host, port) = split_host_port(&with_port)?;

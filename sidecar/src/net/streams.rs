@@ -4,8 +4,7 @@
 //! that does not keep up with what is written to it fails. Readers wait for the node task, so a fast peer is slowed.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use folkmoot_serf::{StreamId, StreamInput};
@@ -15,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::go_errors;
+use super::places::{Place, Places};
 use crate::limits::{
     ACCEPT_BACKOFF_LONGEST, ACCEPT_BACKOFF_SHORTEST, ACCEPTED_WAITING, INBOUND_STREAMS, INBOUND_STREAMS_PER_SOURCE,
     OPEN_STREAMS, REFUSAL_WARNING_INTERVAL, STREAM_FLUSH_LIMIT, STREAM_INPUTS_WAITING, STREAM_PIECE_BYTES,
@@ -260,7 +260,7 @@ async fn cut_off(closed: oneshot::Receiver<Never>) {
 
 /// Accepts until told to stop. Errors (too many open files) pause it, as in Go.
 async fn accept_all(listener: TcpListener, accepted: mpsc::Sender<Accepted>, mut stop: ShutdownToken) {
-    let places = Places::default();
+    let places = Places::new(INBOUND_STREAMS, INBOUND_STREAMS_PER_SOURCE);
     let mut pause = ACCEPT_BACKOFF_SHORTEST;
     let mut refusals = Refusals::default();
     loop {
@@ -306,46 +306,6 @@ impl Refusals {
                 target: "memberlist",
                 "Too many open streams, refusing one from {from} ({} refused so far)", self.count
             );
-        }
-    }
-}
-
-/// Counts open inbound streams, per source and in all.
-#[derive(Debug, Clone, Default)]
-struct Places {
-    taken: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
-}
-
-impl Places {
-    fn take(&self, source: IpAddr) -> Option<Place> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.values().fold(0_usize, |sum, count| sum.saturating_add(*count)) >= INBOUND_STREAMS {
-            return None;
-        }
-        let count = taken.entry(source).or_default();
-        if *count >= INBOUND_STREAMS_PER_SOURCE {
-            return None;
-        }
-        *count = count.saturating_add(1);
-        Some(Place { places: self.clone(), source })
-    }
-}
-
-/// One inbound stream's place; given back when dropped.
-#[derive(Debug)]
-struct Place {
-    places: Places,
-    source: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.source) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                taken.remove(&self.source);
-            }
         }
     }
 }

@@ -91,26 +91,3 @@ async fn a_stream_whose_peer_does_not_read_fails_instead_of_piling_up() {
     assert_eq!(refused.as_deref(), Some("write tcp: the peer does not read"));
     assert_eq!(streams.write(StreamId(7), piece), Ok(()));
 }
-
-#[test]
-fn places_are_limited_per_source_and_given_back() {
-    let places = Places::default();
-    let source: IpAddr = "10.0.0.1".parse().unwrap();
-    let mut held: Vec<_> = (0..INBOUND_STREAMS_PER_SOURCE).map(|_| places.take(source).unwrap()).collect();
-    assert!(places.take(source).is_none());
-    assert!(places.take("10.0.0.2".parse().unwrap()).is_some());
-    held.pop();
-    assert!(places.take(source).is_some());
-    drop(held);
-    assert!(places.taken.lock().unwrap().is_empty());
-}
-
-#[test]
-fn places_are_limited_in_all() {
-    let places = Places::default();
-    let held: Vec<_> = (0..=u8::MAX)
-        .flat_map(|last| std::iter::repeat_n(IpAddr::from([10, 0, 0, last]), 4))
-        .map_while(|source| places.take(source))
-        .collect();
-    assert_eq!(held.len(), INBOUND_STREAMS);
-}
