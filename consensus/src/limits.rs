@@ -19,3 +19,42 @@ pub const WATCH_QUEUE: usize = 1024;
 
 /// Watchers of one member. Ours: 16 for each of 256 connections. More are refused.
 pub const WATCHES_MAX: usize = 4096;
+
+/// Bytes of pages of the data file kept in memory. Ours: the tail of the log is kept anyway; this is for members that catch up.
+pub const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of the last entries kept in memory, so that followers are served without the disk. What is not on disk yet is
+/// kept beyond it. Ours.
+pub const TAIL_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes of entries after which a message to a follower ends, at least one entry. Ours: with one more entry of the largest
+/// size it stays below the frames' limit, and on a slow line a heartbeat does not wait long behind it.
+pub const APPEND_BYTES: usize = 2 * 1024 * 1024;
+
+/// Entries of one message to a follower. Measured: 4,096 are 3.7 times as fast as 300.
+pub const APPEND_ENTRIES: u64 = 4096;
+
+/// Bytes of proposals of this member that are not decided yet. Ours: half a second of a fast disk. More wait for a place.
+pub const PROPOSAL_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Writes that wait for the writer of the data file. Ours: the Raft library merges entries before; more wait.
+pub const WRITES_MAX: usize = 1024;
+
+/// Bytes of entries in one transaction of the data file. Ours: a transaction then takes some tens of milliseconds.
+pub const TRANSACTION_BYTES: usize = 16 * 1024 * 1024;
+
+/// Purged entries that one transaction deletes. Ours: a millisecond or two, so that purging never holds writes up.
+pub const PURGE_STEP: u64 = 1024;
+
+/// Bytes of a piece of a snapshot in the data file. Ours: one synced write each.
+pub const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// Bytes of entries after which a snapshot is made, whatever their number. Ours: bounds disk use and the time of a restart.
+pub const SNAPSHOT_EVERY_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Entries applied under one lock of the state. Ours: readers wait at most for these, a fraction of a millisecond.
+pub const APPLY_BATCH: usize = 256;
+
+/// Entries that a member may be behind and still count as one that answers when voters are changed. Ours: caught up within
+/// a heartbeat or two.
+pub const PROMOTION_LAG: u64 = 1024;

@@ -1,10 +1,16 @@
 //! What a member knows about itself and its group, for people, metrics and policies.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use folkmoot_coordination::{LogIndex, Revision, TimeMs, Usage, WallMs};
+use openraft::metrics::RaftMetrics;
+use openraft::{AsyncRuntime, Instant, ServerState};
 
+use crate::member::Member;
 use crate::peer::{ClusterId, NodeId, Peer};
+use crate::settings::Settings;
+use crate::types::{LogId, Types};
 
 /// What a member knows, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +55,12 @@ pub struct Status {
     pub usage: Usage,
     /// Whether a majority answers, as far as this member knows.
     pub quorum: Quorum,
-    /// Bytes of the data file.
-    pub file_bytes: u64,
     /// Transactions of the data file so far, each with one sync.
     pub syncs: u64,
     /// Entries written to the log so far: divided by `syncs`, how many share one.
     pub appended: u64,
+    /// Bytes of these entries.
+    pub appended_bytes: u64,
     /// Why the member has stopped, if it has. It serves nothing any more: end the process.
     pub stopped: Option<String>,
 }
@@ -125,4 +131,104 @@ impl Role {
             Self::Stopped => "stopped",
         }
     }
+}
+
+/// Since this member last heard of a leader, or as a leader of a majority.
+pub(crate) fn since_leader<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>) -> Option<Duration> {
+    metrics.last_quorum_acked.map(|at| at.elapsed())
+}
+
+/// Voters that have not answered this leader for the longest election timeout; on others all but itself.
+pub(crate) fn missing<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>, settings: &Settings) -> Vec<Peer> {
+    let membership = metrics.membership_config.membership();
+    let answers = |id: &NodeId| {
+        let heartbeat = metrics.heartbeat.as_ref()?.get(id)?;
+        heartbeat.map(|at| at.elapsed() <= settings.timing.election_max)
+    };
+    membership
+        .voter_ids()
+        .filter(|id| *id != settings.me.id && !answers(id).unwrap_or(false))
+        .filter_map(|id| membership.get_node(&id).cloned())
+        .collect()
+}
+
+impl Status {
+    pub(crate) fn of<A: AsyncRuntime>(member: &Member<A>) -> Self {
+        let metrics = member.metrics();
+        let membership = metrics.membership_config.membership();
+        let peers = |ids: &mut dyn Iterator<Item = NodeId>| {
+            ids.filter_map(|id| membership.get_node(&id).cloned()).collect::<Vec<_>>()
+        };
+        let index = |log_id: &Option<LogId>| LogIndex(log_id.map_or(0, |log_id| log_id.index));
+        let stopped = metrics.running_state.as_ref().err().map(|error| member.reason(error));
+        let writer = member.writer.state();
+        let applied = member.state.read();
+        let machine = &applied.machine;
+        Self {
+            id: member.settings.me.id,
+            cluster: member.identity.cluster(),
+            role: role(&metrics, stopped.is_some()),
+            term: metrics.current_term,
+            leader: metrics.current_leader.and_then(|id| membership.get_node(&id).cloned()),
+            voters: peers(&mut membership.voter_ids()),
+            learners: peers(&mut membership.learner_ids()),
+            changing: membership.get_joint_config().len() > 1,
+            progress: progress(&metrics),
+            last_log: LogIndex(metrics.last_log_index.unwrap_or(0)),
+            committed: index(&metrics.local_committed),
+            applied: index(&metrics.last_applied),
+            snapshot: index(&metrics.snapshot),
+            purged: index(&metrics.purged),
+            time: machine.time(),
+            wall: machine.wall(),
+            revision: machine.revision(),
+            compacted: machine.compacted(),
+            usage: machine.usage(),
+            quorum: quorum(&metrics, &member.settings),
+            syncs: writer.syncs.load(Ordering::Relaxed),
+            appended: writer.appended.load(Ordering::Relaxed),
+            appended_bytes: writer.appended_bytes.load(Ordering::Relaxed),
+            stopped,
+        }
+    }
+}
+
+fn role<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>, stopped: bool) -> Role {
+    let outside = metrics.membership_config.get_node(&metrics.id).is_none();
+    match metrics.state {
+        _ if stopped => Role::Stopped,
+        _ if outside => Role::Outside,
+        ServerState::Learner => Role::Learner,
+        ServerState::Follower => Role::Follower,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Leader => Role::Leader,
+        ServerState::Shutdown => Role::Stopped,
+    }
+}
+
+fn progress<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>) -> Vec<Progress> {
+    let Some(replication) = &metrics.replication else { return Vec::new() };
+    let answered = |id: &NodeId| {
+        let at = (*metrics.heartbeat.as_ref()?.get(id)?)?;
+        Some(at.elapsed())
+    };
+    let one = |(id, matching): (&NodeId, &Option<LogId>)| Progress {
+        id: *id,
+        matching: matching.map(|log_id| LogIndex(log_id.index)),
+        answered: answered(id),
+    };
+    replication.iter().map(one).collect()
+}
+
+fn quorum<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>, settings: &Settings) -> Quorum {
+    if metrics.membership_config.voter_ids().next().is_none() {
+        return Quorum::None;
+    }
+    let answered = metrics.last_quorum_acked.is_some_and(|at| at.elapsed() <= settings.timing.election_max);
+    let ok = match metrics.state {
+        ServerState::Leader => answered,
+        ServerState::Learner | ServerState::Follower => metrics.current_leader.is_some(),
+        ServerState::Candidate | ServerState::Shutdown => false,
+    };
+    if ok { Quorum::Ok } else { Quorum::Lost { missing: missing(metrics, settings) } }
 }

@@ -12,15 +12,13 @@ use folkmoot_coordination::Reply;
 use openraft::{AsyncRuntime, OptionalSend, RaftTypeConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::image::Image;
 use crate::peer::{NodeId, Peer};
+use crate::store::Store;
 
 /// An entry of `coordination` as the log holds it: encoded once by the leader that stamped it, then only copied.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proposal(pub(crate) Bytes);
-
-/// A whole state machine, as [`folkmoot_coordination::Machine::snapshot`] writes it. Cheap to clone and to cut.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Image(pub(crate) Bytes);
 
 /// The runtime of the agent.
 pub(crate) type Tokio = openraft::TokioRuntime;
@@ -64,6 +62,8 @@ pub(crate) type LogEntry = openraft::Entry<Leader, Payload>;
 pub(crate) type Members = openraft::StoredMembership<Leader, NodeId, Peer>;
 /// What a snapshot contains.
 pub(crate) type ImageMeta = openraft::SnapshotMeta<Leader, NodeId, Peer>;
+/// The running Raft library.
+pub(crate) type Raft<A> = openraft::Raft<Types<A>, Store<A>>;
 /// A snapshot with its description.
 pub(crate) type Snapshot = openraft::Snapshot<Leader, NodeId, Peer, Image>;
 

@@ -1,0 +1,96 @@
+//! A snapshot's bytes: in memory as they came from another member, or in pieces in the data file.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::file::{Chunks, Stored, chunk_place, storage};
+use crate::limits::CHUNK_BYTES;
+use crate::records::{Damaged, unseal};
+
+/// A whole state machine, as [`folkmoot_coordination::Machine::snapshot`] writes it.
+pub(crate) struct Image {
+    place: Place,
+}
+
+enum Place {
+    Memory(Bytes),
+    /// The pieces as they were when this was made: a newer snapshot does not disturb the reader.
+    File {
+        chunks: Box<Chunks>,
+        stored: Stored,
+    },
+}
+
+impl Image {
+    /// One that came from another member.
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self { place: Place::Memory(bytes) }
+    }
+
+    pub(crate) fn stored(chunks: Chunks, stored: Stored) -> Self {
+        Self { place: Place::File { chunks: Box::new(chunks), stored } }
+    }
+
+    /// Which snapshot of the data file it is.
+    pub(crate) fn id(&self) -> Option<u64> {
+        match &self.place {
+            Place::Memory(_) => None,
+            Place::File { stored, .. } => Some(stored.id),
+        }
+    }
+
+    /// Bytes in all.
+    pub(crate) fn len(&self) -> u64 {
+        match &self.place {
+            Place::Memory(bytes) => bytes.len() as u64,
+            Place::File { stored, .. } => stored.bytes,
+        }
+    }
+
+    /// At most `length` bytes from `offset` on; fewer at the end of a piece, none only at the end of all.
+    ///
+    /// # Errors
+    /// The disk fails, or the piece is damaged.
+    pub(crate) fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let (piece, skip) = match &self.place {
+            Place::Memory(bytes) => (bytes.clone(), usize::try_from(offset).unwrap_or(usize::MAX)),
+            Place::File { chunks, stored } => {
+                if offset >= stored.bytes {
+                    return Ok(Bytes::new());
+                }
+                let number = u32::try_from(offset / CHUNK_BYTES as u64).unwrap_or(u32::MAX);
+                let skip = usize::try_from(offset % CHUNK_BYTES as u64).unwrap_or(usize::MAX);
+                (chunk(chunks, stored.id, number)?, skip)
+            }
+        };
+        let skip = skip.min(piece.len());
+        Ok(piece.slice(skip..skip.saturating_add(length).min(piece.len())))
+    }
+
+    /// All of it.
+    pub(crate) fn bytes(&self) -> io::Result<Bytes> {
+        match &self.place {
+            Place::Memory(bytes) => Ok(bytes.clone()),
+            Place::File { chunks, stored } => {
+                let mut all = BytesMut::new();
+                for number in 0..stored.chunks {
+                    all.extend_from_slice(&chunk(chunks, stored.id, number)?);
+                }
+                if all.len() as u64 == stored.bytes {
+                    Ok(all.freeze())
+                } else {
+                    let reason = format!("{} bytes, {} expected", all.len(), stored.bytes);
+                    Err(Damaged::new(format!("snapshot {}", stored.id), reason).into())
+                }
+            }
+        }
+    }
+}
+
+fn chunk(chunks: &Chunks, snapshot: u64, number: u32) -> io::Result<Bytes> {
+    let place = chunk_place(snapshot, number);
+    let record = chunks.get((snapshot, number)).map_err(storage)?;
+    let record = record.ok_or_else(|| Damaged::new(place.as_str(), "missing"))?;
+    Ok(Bytes::copy_from_slice(unseal(&place, record.value())?))
+}

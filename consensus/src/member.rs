@@ -1,0 +1,297 @@
+//! One running member on any runtime: opens its data, runs the Raft library, proposes and reads. [`crate::Group`] is this
+//! on tokio.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use folkmoot_coordination::{Command, Entry, Query, Reply, Ticket, WallMs};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, Fatal, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::impls::OneshotResponder;
+use openraft::metrics::RaftMetrics;
+use openraft::network::NetSnapshot;
+use openraft::{AsyncRuntime, Instant, RaftNetworkFactory, ReadPolicy, ServerState};
+use tokio::sync::Semaphore;
+
+use crate::config::config;
+use crate::disk::Disk;
+use crate::error::{OpenError, ProposeError};
+use crate::file::{DataFile, FORMAT, Owner};
+use crate::hub::Hub;
+use crate::image::Image;
+use crate::limits::{PROPOSAL_BYTES_MAX, PROPOSALS_MAX};
+use crate::log::{Log, Reader};
+use crate::me::Identity;
+use crate::peer::{ClusterId, Peer};
+use crate::settings::Settings;
+use crate::status::Age;
+use crate::store::{State, Store};
+use crate::types::{Proposal, Raft, Types};
+use crate::writer::{Change, Threads, Writer};
+use crate::{keeper, status};
+
+/// A running member.
+pub(crate) struct Member<A: AsyncRuntime> {
+    pub(crate) raft: Raft<A>,
+    pub(crate) state: Arc<State<A>>,
+    pub(crate) writer: Writer<A>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) settings: Settings,
+    pub(crate) threads: Threads,
+    /// Bytes of proposals that may still be made.
+    room: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl<A: AsyncRuntime> Member<A> {
+    /// Opens the data and starts. `network` makes the way to the others.
+    pub(crate) async fn open<N>(
+        settings: Settings,
+        cluster: Option<ClusterId>,
+        disk: &impl Disk,
+        threads: Threads,
+        network: impl FnOnce(Arc<Identity>) -> N,
+    ) -> Result<Arc<Self>, OpenError>
+    where
+        N: RaftNetworkFactory<Types<A>>,
+        N::Network: NetSnapshot<Types<A>, SnapshotData = Image>,
+    {
+        let config = Arc::new(config(&settings)?);
+        let me = settings.me.id;
+        let (file, found, synced) = DataFile::open(disk, me, cluster)?;
+        let start = |error: &dyn std::fmt::Display| OpenError::Disk { file: disk.name(), reason: error.to_string() };
+        let reader = Reader::new(Arc::clone(&file), &found);
+        let writer = Writer::start(Arc::clone(&file), Arc::clone(reader.tail()), synced, threads);
+        let writer = writer.map_err(|error| start(&error))?;
+        if cluster.is_some() && found.owner.cluster.is_none() {
+            let owner = Owner { cluster, ..found.owner };
+            writer.write(Change::Owner(owner)).await.map_err(|error| start(&error))?;
+        }
+        let identity = Arc::new(Identity::new(settings.me.clone(), found.owner.cluster.or(cluster)));
+        let state = State::new(me);
+        let log = Log::new(reader.clone(), writer.clone());
+        let store = Store::new(Arc::clone(&state), Arc::clone(&file), reader, writer.clone(), threads);
+        let raft = match Raft::<A>::new(me, config, network(Arc::clone(&identity)), log, store).await {
+            Ok(raft) => raft,
+            Err(error) => {
+                writer.close().await;
+                return Err(file.refusal(storage_error(error)));
+            }
+        };
+        let room = Semaphore::new(PROPOSAL_BYTES_MAX);
+        let waiting = AtomicUsize::new(0);
+        let member = Arc::new(Self { raft, state, writer, identity, settings, threads, room, waiting });
+        drop(A::spawn(keeper::keep(Arc::clone(&member))));
+        Ok(member)
+    }
+
+    /// Makes this member one of the group, for ever.
+    pub(crate) async fn join(&self, cluster: ClusterId) -> io::Result<Result<(), ClusterId>> {
+        match self.identity.cluster() {
+            Some(found) if found == cluster => Ok(Ok(())),
+            Some(found) => Ok(Err(found)),
+            None => {
+                let owner = Owner { format: FORMAT, node: self.identity.me.id, cluster: Some(cluster) };
+                self.writer.write(Change::Owner(owner)).await?;
+                Ok(self.identity.cluster.set(cluster).map_err(|_| self.identity.cluster().unwrap_or(cluster)))
+            }
+        }
+    }
+
+    /// Proposes a command, stamped with log time, and waits for its reply.
+    pub(crate) async fn propose(&self, command: Command) -> Result<Reply, ProposeError> {
+        let _place = Place::take(&self.waiting)?;
+        let mut entry = Entry { time: self.state.read().clock.now(), wall: self.wall(), command };
+        let patience = self.settings.timing.election_max.saturating_mul(2);
+        let started = A::Instant::now();
+        loop {
+            let mut bytes = Vec::new();
+            entry.encode(&mut bytes);
+            let room = u32::try_from(bytes.len().min(PROPOSAL_BYTES_MAX)).unwrap_or(u32::MAX);
+            let _room = self.room.acquire_many(room).await.map_err(|_| self.stopped())?;
+            let forward = match self.write(Proposal(bytes.into())).await? {
+                Ok(reply) => return Ok(reply),
+                Err(forward) => forward,
+            };
+            if self.is_leader(&forward) {
+                // Elected a moment ago, or cut off: a moment will tell.
+                if started.elapsed() >= patience {
+                    return Err(ProposeError::NoQuorum { missing: self.missing() });
+                }
+                A::sleep(self.settings.timing.heartbeat).await;
+                entry.time = self.state.read().clock.now();
+                continue;
+            }
+            return Err(ProposeError::NotLeader { leader: self.leader_of(forward) });
+        }
+    }
+
+    /// `Err` in `Ok`: it was not accepted.
+    async fn write(&self, proposal: Proposal) -> Result<Result<Reply, ForwardToLeader<Types<A>>>, ProposeError> {
+        let (responder, mut wait) = OneshotResponder::new_pair();
+        let sent = self.raft.client_write_ff(proposal, Some(responder)).await;
+        sent.map_err(|error| self.fatal(&error))?;
+        let patience = self.settings.timing.election_max.saturating_mul(2);
+        let outcome = loop {
+            match A::timeout(patience, &mut wait).await {
+                Ok(outcome) => break outcome,
+                Err(_) if self.leads_with_quorum(patience) => {}
+                Err(_) => return Err(ProposeError::Unknown),
+            }
+        };
+        match outcome {
+            Ok(Ok(response)) => Ok(Ok(response.data)),
+            Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Ok(Err(forward)),
+            Ok(Err(
+                ClientWriteError::LogEntryDiscarded(_)
+                | ClientWriteError::ChangeMembershipError(_)
+                | ClientWriteError::PreconditionFailed(_),
+            ))
+            | Err(_) => Err(ProposeError::Unknown),
+        }
+    }
+
+    /// Reads what every proposal answered before this call has left, and perhaps later ones.
+    pub(crate) async fn read(&self, query: &Query) -> Result<Reply, ProposeError> {
+        let patience = self.settings.timing.election_max.saturating_mul(2);
+        let started = A::Instant::now();
+        loop {
+            match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+                Ok(linearizer) => {
+                    let ready = linearizer.try_await_ready(&self.raft, Some(patience)).await;
+                    return match ready.map_err(|error| self.fatal(&error))? {
+                        Ok(_) => Ok(self.state.read().machine.read(query)),
+                        Err(_) => Err(ProposeError::Busy),
+                    };
+                }
+                Err(RaftError::Fatal(error)) => return Err(self.fatal(&error)),
+                Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                    if !self.is_leader(&forward) {
+                        return Err(ProposeError::NotLeader { leader: self.leader_of(forward) });
+                    }
+                }
+                Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {}
+            }
+            if started.elapsed() >= patience {
+                return Err(ProposeError::NoQuorum { missing: self.missing() });
+            }
+            A::sleep(self.settings.timing.heartbeat).await;
+        }
+    }
+
+    /// Reads what this member has, and says how old that may be.
+    pub(crate) fn read_stale(&self, query: &Query) -> (Reply, Age) {
+        let metrics = self.metrics();
+        let applied = self.state.read();
+        let machine = &applied.machine;
+        let age = Age {
+            applied: machine.applied(),
+            revision: machine.revision(),
+            since_leader: status::since_leader(&metrics),
+        };
+        (machine.read(query), age)
+    }
+
+    pub(crate) fn answered(&self, ticket: Ticket) -> impl Future<Output = Option<Reply>> + Send + use<A> + 'static {
+        Hub::answered(&self.state.hub, ticket)
+    }
+
+    /// Stops: hands leadership over, if there is somebody to hand it to, then ends the library and closes the file.
+    pub(crate) async fn shutdown(&self) {
+        if let Err(error) = self.transfer_leader(None).await {
+            tracing::debug!(%error, "stopping without handing leadership over");
+        }
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the Raft task ended badly");
+        }
+        self.writer.close().await;
+    }
+
+    pub(crate) fn metrics(&self) -> RaftMetrics<Types<A>> {
+        self.raft.metrics().borrow_watched().clone()
+    }
+
+    /// Completes with the reason when this member has stopped by itself: its disk failed, or what it read was damaged.
+    pub(crate) async fn failed(self: Arc<Self>) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            let state = metrics.borrow_and_update().running_state.clone();
+            if let Err(error @ (Fatal::StorageError(_) | Fatal::Panicked)) = state {
+                return self.reason(&error);
+            }
+            if metrics.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Voters that have not answered this leader for the longest election timeout; on others all but itself.
+    pub(crate) fn missing(&self) -> Vec<Peer> {
+        status::missing(&self.metrics(), &self.settings)
+    }
+
+    fn leads_with_quorum(&self, within: Duration) -> bool {
+        let metrics = self.metrics();
+        let acked = metrics.last_quorum_acked.map(|at| at.elapsed());
+        metrics.state == ServerState::Leader && acked.is_some_and(|acked| acked <= within)
+    }
+
+    /// Whether the one to ask is this member.
+    fn is_leader(&self, forward: &ForwardToLeader<Types<A>>) -> bool {
+        forward.leader_id.is_none_or(|leader| leader == self.identity.me.id)
+            && self.metrics().state == ServerState::Leader
+    }
+
+    pub(crate) fn leader_of(&self, forward: ForwardToLeader<Types<A>>) -> Option<Peer> {
+        forward.leader_node.filter(|leader| leader.id != self.identity.me.id)
+    }
+
+    fn stopped(&self) -> ProposeError {
+        ProposeError::Stopped(self.reason(&Fatal::Stopped))
+    }
+
+    pub(crate) fn fatal(&self, error: &Fatal<Types<A>>) -> ProposeError {
+        ProposeError::Stopped(self.reason(error))
+    }
+
+    pub(crate) fn reason(&self, error: &Fatal<Types<A>>) -> String {
+        self.writer.state().failure().unwrap_or_else(|| error.to_string())
+    }
+
+    /// For people. The simulated runtime has no wall clock, or runs would differ.
+    fn wall(&self) -> WallMs {
+        match self.threads {
+            Threads::Real => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+            }
+            #[cfg(test)]
+            Threads::Simulated => WallMs(self.state.read().clock.now().0),
+        }
+    }
+}
+
+/// One of the proposals that may wait.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize) -> Result<Self, ProposeError> {
+        let place = Self(waiting);
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        if before < PROPOSALS_MAX { Ok(place) } else { Err(ProposeError::Busy) }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the disk said, out of the library's error.
+fn storage_error<A: AsyncRuntime>(error: Fatal<Types<A>>) -> io::Error {
+    io::Error::other(error.to_string())
+}

@@ -1,0 +1,315 @@
+//! The state machine as the Raft library wants it: applies entries, makes snapshots beside the work, takes snapshots in.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use folkmoot_coordination::{Change, Entry, LogIndex, Machine, Reply};
+use futures_util::{Stream, StreamExt};
+use openraft::alias::{WatchReceiverOf, WatchSenderOf};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::type_config::TypeConfigExt;
+use openraft::{AsyncRuntime, OptionalSend, RaftSnapshotBuilder, WatchSender};
+
+use crate::clock::Clock;
+use crate::file::{DataFile, Stored};
+use crate::hub::Hub;
+use crate::image::Image;
+use crate::limits::{APPEND_BYTES, APPLY_BATCH, CHUNK_BYTES};
+use crate::log::Reader;
+use crate::peer::NodeId;
+use crate::records::Damaged;
+use crate::types::{ImageMeta, LogEntry, LogId, Members, Payload, Snapshot, Types};
+use crate::writer::{Change as Write, Threads, Writer};
+
+/// What this member has applied, shared by all who read it.
+pub(crate) struct State<A: AsyncRuntime> {
+    me: NodeId,
+    applied: RwLock<Applied<A>>,
+    pub(crate) hub: Arc<Hub>,
+    progress: Mutex<WatchSenderOf<Types<A>, LogIndex>>,
+}
+
+/// The state after the last applied entry.
+pub(crate) struct Applied<A: AsyncRuntime> {
+    pub(crate) machine: Machine,
+    pub(crate) last: Option<LogId>,
+    pub(crate) members: Members,
+    pub(crate) clock: Clock<A>,
+}
+
+impl<A: AsyncRuntime> State<A> {
+    pub(crate) fn new(me: NodeId) -> Arc<Self> {
+        let applied = Applied { machine: Machine::new(), last: None, members: Members::default(), clock: Clock::new() };
+        let (progress, _) = Types::<A>::watch_channel(LogIndex(0));
+        Arc::new(Self { me, applied: RwLock::new(applied), hub: Arc::default(), progress: Mutex::new(progress) })
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Applied<A>> {
+        self.applied.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last index applied, to be looked at when it moves.
+    pub(crate) fn progress(&self) -> WatchReceiverOf<Types<A>, LogIndex> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).subscribe()
+    }
+
+    fn moved(&self, index: LogIndex) {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).send_if_greater(index);
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Applied<A>> {
+        self.applied.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies entries in one go; what they changed for waiting callers is appended to `changes`.
+    fn apply(&self, entries: &[LogEntry], changes: &mut Vec<Change>) -> io::Result<Vec<Reply>> {
+        let mut guard = self.write();
+        let applied = &mut *guard;
+        let mut replies = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let reply = apply_entry(&mut applied.machine, &mut applied.members, entry, changes)?;
+            applied.last = Some(entry.log_id);
+            let time = applied.machine.time();
+            if entry.log_id.leader_id.node_id == self.me {
+                applied.clock.lead(time);
+            } else {
+                applied.clock.follow(time);
+            }
+            replies.push(reply);
+        }
+        Ok(replies)
+    }
+
+    fn replace(&self, machine: Machine, meta: &ImageMeta) {
+        let mut applied = self.write();
+        applied.clock.follow(machine.time());
+        applied.machine = machine;
+        applied.last = meta.last_log_id;
+        applied.members = meta.last_membership.clone();
+        let index = LogIndex(meta.last_log_id.map_or(0, |last| last.index));
+        drop(applied);
+        self.hub.forget();
+        self.moved(index);
+    }
+
+    fn tell(&self, changes: Vec<Change>, index: u64) {
+        for change in changes {
+            match change {
+                Change::Answered { ticket, reply } => self.hub.answer(ticket, &reply),
+                Change::Event(_) => {}
+            }
+        }
+        self.moved(LogIndex(index));
+    }
+}
+
+/// Applies one entry; the same everywhere, or members would differ.
+fn apply_entry(
+    machine: &mut Machine,
+    members: &mut Members,
+    entry: &LogEntry,
+    changes: &mut Vec<Change>,
+) -> io::Result<Reply> {
+    match &entry.payload {
+        Payload::Blank => Ok(Reply::Done),
+        Payload::Membership(membership) => {
+            *members = Members::new(Some(entry.log_id), membership.clone());
+            Ok(Reply::Done)
+        }
+        Payload::Normal(proposal) => {
+            let index = entry.log_id.index;
+            let command = Entry::decode(&proposal.0)
+                .map_err(|error| Damaged::new(format!("the command in entry {index}"), error))?;
+            Ok(machine.apply(LogIndex(index), &command, changes))
+        }
+    }
+}
+
+/// The state machine of a member.
+pub(crate) struct Store<A: AsyncRuntime> {
+    state: Arc<State<A>>,
+    builder: Builder<A>,
+}
+
+impl<A: AsyncRuntime> Store<A> {
+    pub(crate) fn new(
+        state: Arc<State<A>>,
+        file: Arc<DataFile>,
+        log: Reader,
+        writer: Writer<A>,
+        threads: Threads,
+    ) -> Self {
+        let storing = Arc::new(tokio::sync::Mutex::new(()));
+        let builder = Builder { file, log, writer, threads, storing, target: None, members: Members::default() };
+        Self { state, builder }
+    }
+}
+
+impl<A: AsyncRuntime> RaftStateMachine<Types<A>> for Store<A> {
+    type SnapshotData = Image;
+    type SnapshotBuilder = Builder<A>;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, Members)> {
+        let applied = self.state.read();
+        Ok((applied.last, applied.members.clone()))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types<A>>>> + Unpin + OptionalSend,
+    {
+        let mut batches = entries.ready_chunks(APPLY_BATCH);
+        while let Some(batch) = batches.next().await {
+            let mut entries = Vec::with_capacity(batch.len());
+            let mut responders = Vec::with_capacity(batch.len());
+            for item in batch {
+                let (entry, responder) = item?;
+                entries.push(entry);
+                responders.push(responder);
+            }
+            let mut changes = Vec::new();
+            let replies = self.state.apply(&entries, &mut changes)?;
+            // The answers of waiting calls go first: who reads a reply finds them there.
+            self.state.tell(changes, entries.last().map_or(0, |entry| entry.log_id.index));
+            for (responder, reply) in responders.into_iter().zip(replies) {
+                if let Some(responder) = responder {
+                    responder.send(reply);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder<A> {
+        let applied = self.state.read();
+        Builder { target: applied.last, members: applied.members.clone(), ..self.builder.clone() }
+    }
+
+    async fn install_snapshot(&mut self, meta: &ImageMeta, snapshot: Image) -> io::Result<()> {
+        let stored = snapshot.id().is_some();
+        let bytes = snapshot.bytes()?;
+        let source = bytes.clone();
+        let machine = on_thread(self.builder.threads, move || Machine::restore(&source)).await?;
+        let machine = machine.map_err(|error| Damaged::new("the state in the snapshot", error))?;
+        if !stored {
+            self.builder.store(meta.clone(), bytes).await?;
+        }
+        self.state.replace(machine, meta);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        self.builder.current()
+    }
+}
+
+/// Makes a snapshot from the one before and the log since, on a machine of its own: the one that serves is not held up.
+pub(crate) struct Builder<A: AsyncRuntime> {
+    file: Arc<DataFile>,
+    log: Reader,
+    writer: Writer<A>,
+    threads: Threads,
+    /// Held while a snapshot is written: the one that is done first removes the pieces of all others.
+    storing: Arc<tokio::sync::Mutex<()>>,
+    /// The last entry that is to be in it.
+    target: Option<LogId>,
+    members: Members,
+}
+
+impl<A: AsyncRuntime> Clone for Builder<A> {
+    fn clone(&self) -> Self {
+        Self {
+            file: Arc::clone(&self.file),
+            log: self.log.clone(),
+            writer: self.writer.clone(),
+            threads: self.threads,
+            storing: Arc::clone(&self.storing),
+            target: self.target,
+            members: self.members.clone(),
+        }
+    }
+}
+
+impl<A: AsyncRuntime> Builder<A> {
+    fn current(&self) -> io::Result<Option<Snapshot>> {
+        let found = self.file.snapshot()?;
+        Ok(found
+            .map(|(stored, chunks)| Snapshot { meta: stored.meta.clone(), snapshot: Image::stored(chunks, stored) }))
+    }
+
+    /// Writes a snapshot in pieces, and then makes it the current one, unless that is as new.
+    async fn store(&self, meta: ImageMeta, bytes: Bytes) -> io::Result<()> {
+        let _alone = self.storing.lock().await;
+        let before = self.file.snapshot()?.map(|(stored, _)| stored);
+        if before.as_ref().is_some_and(|before| before.meta.last_log_id >= meta.last_log_id) {
+            return Ok(());
+        }
+        let id = before.map_or(1, |before| before.id.saturating_add(1));
+        let mut chunks = 0;
+        for start in (0..bytes.len()).step_by(CHUNK_BYTES) {
+            let piece = bytes.slice(start..start.saturating_add(CHUNK_BYTES).min(bytes.len()));
+            self.writer.write(Write::Chunk { snapshot: id, number: chunks, bytes: piece }).await?;
+            chunks = chunks.saturating_add(1);
+        }
+        let bytes = bytes.len() as u64;
+        self.writer.write(Write::Snapshot(Stored { id, meta, chunks, bytes })).await
+    }
+}
+
+impl<A: AsyncRuntime> RaftSnapshotBuilder<Types<A>> for Builder<A> {
+    type SnapshotData = Image;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        let base = self.current()?;
+        let newer = base.as_ref().is_some_and(|base| base.meta.last_log_id >= self.target);
+        if !newer {
+            let meta = ImageMeta { last_log_id: self.target, last_membership: self.members.clone() };
+            let (log, target) = (self.log.clone(), self.target);
+            let bytes = on_thread(self.threads, move || replay(base, &log, target)).await??;
+            self.store(meta, bytes).await?;
+        }
+        self.current()?.ok_or_else(|| io::Error::other("nothing was applied, so there is no snapshot"))
+    }
+}
+
+/// The state at `target`: that of the snapshot before, and the entries since.
+fn replay(base: Option<Snapshot>, log: &Reader, target: Option<LogId>) -> io::Result<Bytes> {
+    let mut machine = Machine::new();
+    let mut next = 0;
+    if let Some(Snapshot { meta, snapshot }) = base {
+        let restored = Machine::restore(&snapshot.bytes()?);
+        machine = restored.map_err(|error| Damaged::new("the state in the snapshot", error))?;
+        next = meta.last_log_id.map_or(0, |last| last.index.saturating_add(1));
+    }
+    let end = target.map_or(0, |target| target.index.saturating_add(1));
+    let mut members = Members::default();
+    let mut changes = Vec::new();
+    while next < end {
+        let entries = log.some(next, end, APPEND_BYTES)?;
+        let Some(last) = entries.last() else {
+            return Err(io::Error::other(format!("entry {next} was purged while the snapshot was made")));
+        };
+        next = last.log_id.index.saturating_add(1);
+        for entry in &entries {
+            changes.clear();
+            apply_entry(&mut machine, &mut members, entry, &mut changes)?;
+        }
+    }
+    let mut bytes = Vec::new();
+    machine.snapshot(&mut bytes);
+    Ok(Bytes::from(bytes))
+}
+
+/// Runs long work beside the runtime.
+async fn on_thread<T: Send + 'static>(threads: Threads, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    match threads {
+        Threads::Real => {
+            let (done, wait) = tokio::sync::oneshot::channel();
+            std::thread::Builder::new().name("raft-snapshot".to_owned()).spawn(move || drop(done.send(work())))?;
+            wait.await.map_err(io::Error::other)
+        }
+        #[cfg(test)]
+        Threads::Simulated => Ok(work()),
+    }
+}

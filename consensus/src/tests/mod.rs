@@ -1,0 +1,5 @@
+//! Tests of the group as a whole. They stand inside the crate, because they put another network, another disk and another
+//! runtime under it than users may.
+
+mod net;
+mod walking;
