@@ -5,9 +5,11 @@
 
 mod clock;
 mod config;
+mod data_directory;
 mod disk;
 mod error;
 mod file;
+pub mod founding;
 mod group;
 mod hub;
 mod image;
@@ -29,6 +31,7 @@ mod types;
 mod watch;
 mod writer;
 
+pub use data_directory::{DataDirectory, DirectoryError, Owner};
 pub use error::{BackupError, ChangeError, FoundError, OpenError, ProposeError};
 pub use group::Group;
 pub use peer::{ClusterId, NodeId, Peer};

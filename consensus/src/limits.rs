@@ -58,3 +58,13 @@ pub const APPLY_BATCH: usize = 256;
 /// Entries that a member may be behind and still count as one that answers when voters are changed. Ours: caught up within
 /// a heartbeat or two.
 pub const PROMOTION_LAG: u64 = 1024;
+
+/// Members that found a group together. Ours: more voters than this would make every write slow; members beyond it are
+/// taken in afterwards. A proposal with more is refused.
+pub const FOUNDERS_MAX: usize = 31;
+
+/// Bytes of the identity file. Ours: [`FOUNDERS_MAX`] names of 512 bytes are a quarter of it. A longer file is damaged.
+pub const IDENTITY_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a request or an answer about founding: a proposal with [`FOUNDERS_MAX`] names of 512 bytes is a quarter of it.
+pub const FOUNDING_BYTES_MAX: usize = 64 << 10;
