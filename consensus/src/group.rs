@@ -16,9 +16,11 @@ use crate::error::{ChangeError, FoundError, OpenError, ProposeError};
 use crate::image::Image;
 use crate::me::Identity;
 use crate::member::Member;
+use crate::network::Network;
 use crate::peer::{ClusterId, NodeId, Peer};
 use crate::settings::Settings;
 use crate::status::{Age, Status};
+use crate::transport::Transport;
 use crate::types::{Tokio, Types};
 use crate::watch::{Watch, Watches};
 use crate::writer::Threads;
@@ -36,6 +38,18 @@ pub struct Group {
 const STATUS_EVERY: Duration = Duration::from_millis(250);
 
 impl Group {
+    /// Starts a member on its data, in no group yet unless the data says otherwise or `cluster` does.
+    ///
+    /// # Errors
+    /// [`OpenError`] says which file cannot be used, and why.
+    pub async fn open(
+        settings: Settings,
+        cluster: Option<ClusterId>,
+        transport: Arc<impl Transport>,
+    ) -> Result<Self, OpenError> {
+        Self::open_on(settings, cluster, |identity| Network::new(transport, identity)).await
+    }
+
     pub(crate) async fn open_on<N>(
         settings: Settings,
         cluster: Option<ClusterId>,

@@ -1,5 +1,84 @@
 //! Every bound of this crate, with its reason and what happens at it.
 
+use std::time::Duration;
+
+// Streams between agents.
+
+/// Bytes of a hello behind its header. Ours: five numbers fit in a quarter of it. The stream is refused.
+pub const HELLO_BYTES_MAX: usize = 256;
+
+/// How long a hello is waited for, and its answer. Ours: an honest one follows the handshake within a round trip or two.
+/// The stream is closed.
+pub const HELLO_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the making of a stream may take: connection, handshake, hello. Ours: four round trips of 300 ms; short,
+/// because a packet that is lost to a partition is sent again by TCP only after seconds. It is made again when needed.
+pub const CONNECT_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long a failed stream is not tried again. Ours: a member that comes back waits this long at most.
+pub const REOPEN_PAUSE: Duration = Duration::from_millis(25);
+
+/// Encoded bytes of one command. Ours: an RPC request's limit. It is refused with `TooLarge`.
+pub const COMMAND_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of a frame's body. Ours: a batch of the log (4 MiB, cut after an entry) with one more command, and half as much
+/// for its envelope. The stream is closed.
+pub const FRAME_BYTES_MAX: usize = 12 * 1024 * 1024;
+
+/// Bytes of a part of a long body. Ours: a millisecond of a fast network, for which a short message waits.
+pub const PART_BYTES: usize = 256 * 1024;
+
+/// Frames that wait to be written to one stream. Ours: several per request in flight are rare. Senders wait, or are told.
+pub const OUTBOX_FRAMES: usize = 4096;
+
+/// Bytes that wait to be written to one stream. Ours: four batches of the log. Senders wait, or are told.
+pub const OUTBOX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Requests of one stream that wait for answers. Ours: as many calls as one agent's clients may have waiting
+/// (1,024 connections, 64 each). The caller is told `Busy`.
+pub const REQUESTS_PER_STREAM: usize = 65_536;
+
+/// Members whose addresses are remembered. Ours: the members of a gossip cluster. Further ones are ignored.
+pub const PEERS_MAX: usize = 65_536;
+
+/// Appends of one replication stream without an answer. Ours: fills a round trip of 50 ms at one batch a millisecond.
+pub const APPENDS_IN_FLIGHT: usize = 64;
+
+/// Appends that wait for Raft on one stream. Ours: the rest waits in the network. The stream is not read meanwhile.
+pub const APPENDS_QUEUED: usize = 16;
+
+/// Votes and transfers that one stream has Raft look at together. Ours: an honest member has one. The stream is not read
+/// meanwhile.
+pub const QUESTIONS_AT_ONCE: usize = 16;
+
+/// How long nothing may move on a stream to another member while answers are due, before it is made again. Ours: several
+/// elections would have passed.
+pub const MEMBER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an answer of a member that is there may take. Ours: a disk that is busy for long answers late, and asking
+/// again does not make it faster.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of one piece of a snapshot on its way. Ours: progress is seen every few milliseconds.
+pub const SNAPSHOT_PIECE_BYTES: usize = 1024 * 1024;
+
+/// Pieces of a snapshot on their way. Ours: hides the round trip.
+pub const SNAPSHOT_PIECES_IN_FLIGHT: usize = 4;
+
+/// Bytes of a snapshot. Ours: what the machine may store, twice, for its envelope. It is refused.
+pub const SNAPSHOT_BYTES_MAX: u64 = 2 * folkmoot_coordination::limits::STORED_BYTES_MAX as u64 + (1 << 30);
+
+/// How long a member may take to install a snapshot it has. Ours: gigabytes on a slow disk.
+pub const INSTALL_PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long a served stream may be silent. Ours: whoever waits for an answer asks for a sign of life every second; others
+/// make a new stream when they need one. It is closed.
+pub const SERVED_SILENCE: Duration = Duration::from_secs(300);
+
+const _: () = assert!(2 * COMMAND_BYTES_MAX < FRAME_BYTES_MAX && FRAME_BYTES_MAX <= OUTBOX_BYTES);
+
+// The group.
+
 /// Entries after which a snapshot is made. Ours: a restart replays at most this many, a fraction of a second.
 pub const SNAPSHOT_EVERY: u64 = 100_000;
 
