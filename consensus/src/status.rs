@@ -176,7 +176,7 @@ impl Status {
             progress: progress(&metrics),
             last_log: LogIndex(metrics.last_log_index.unwrap_or(0)),
             committed: index(&metrics.local_committed),
-            applied: index(&metrics.last_applied),
+            applied: index(&applied.last),
             snapshot: index(&metrics.snapshot),
             purged: index(&metrics.purged),
             time: machine.time(),

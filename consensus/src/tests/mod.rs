@@ -1,5 +1,8 @@
 //! Tests of the group as a whole. They stand inside the crate, because they put another network, another disk and another
 //! runtime under it than users may.
 
+mod disk;
 mod net;
+mod simulation;
 mod walking;
+mod world;
