@@ -223,3 +223,11 @@ pub const TLS_FILE_BYTES: u64 = 1024 * 1024;
 /// than anybody bears.
 pub const RAFT_VOTERS: usize = 9;
 const _: () = assert!(RAFT_VOTERS % 2 == 1);
+
+/// Time the others get to take leadership over when this agent stops. Ours: several elections; then they elect one by
+/// themselves.
+pub const LEADERSHIP_HANDOVER_LIMIT: Duration = Duration::from_secs(2);
+
+/// Time the group's member gets to close its file when the agent stops. Ours: what was acknowledged is on disk already;
+/// then the process ends without it.
+pub const GROUP_CLOSE_LIMIT: Duration = Duration::from_secs(5);

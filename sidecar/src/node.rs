@@ -13,10 +13,11 @@ mod tags;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use folkmoot_serf::memberlist::Keyring;
 use folkmoot_serf::{
     Completion, Event, Io, KeyOperation, KeyResponse, OperationId, Output, QueryAnswer, QueryKey, Serf,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::files::{Keeper, Kept, KeptFiles};
@@ -51,6 +52,8 @@ pub struct Parts {
     pub snapshot: Option<Snapshot>,
     /// Where keys and tags are kept.
     pub files: KeptFiles,
+    /// Where the keys in use are told, for what else they protect.
+    pub keys: watch::Sender<Keyring>,
     /// When to stop.
     pub stop: ShutdownToken,
     /// What the node reports.
@@ -232,6 +235,7 @@ impl Node {
 
     fn keyring_changed(&mut self, waiting: Option<QueryKey>) {
         tracing::info!(target: "agent", "the gossip keys were changed");
+        self.parts.keys.send_replace(self.parts.serf.keyring().clone());
         let Some(query) = waiting else { return };
         if let Err(reason) = self.keeper.keep_keyring(query, self.parts.serf.keyring()) {
             self.parts.serf.keyring_kept(self.parts.clock.now(), query, Err(reason));

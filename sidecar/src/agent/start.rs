@@ -54,6 +54,7 @@ impl Agent {
         let rpc_listener = rpc_listener.map_err(|cause| told(format!("Error starting RPC listener: {cause}")))?;
         let (node, mailbox) = NodeHandle::new(MAILBOX_QUESTIONS);
         let (node_stop, stop) = shutdown_pair();
+        let (keys, _) = watch::channel(serf.keyring().clone());
         let parts = Parts {
             serf,
             clock,
@@ -64,6 +65,7 @@ impl Agent {
             pause_tolerance,
             snapshot,
             files: KeptFiles { keyring: settings.keyring_file.clone(), tags: settings.tags_file.clone() },
+            keys,
             stop: stop.clone(),
             metrics: NodeMetrics::new(telemetry.clone()),
         };

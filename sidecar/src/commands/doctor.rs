@@ -70,6 +70,7 @@ async fn examine(flags: &Parsed, findings: &mut Findings) {
             if let Some(settings) = &settings {
                 local::addresses(settings, findings);
                 local::paths(settings, findings);
+                local::certificates(settings, findings);
             }
             Some((raw, settings))
         }
@@ -92,6 +93,9 @@ async fn examine_cluster(flags: &Parsed, raw: &Raw, settings: Option<&Settings>,
             findings.wrong("agent", format!("cannot ask the agent at {address}: {error}"), change);
             if let Some(settings) = settings {
                 local::ports(settings.bind, findings);
+                if let Some(raft) = &settings.raft {
+                    local::raft_port(raft.listen, findings);
+                }
             }
             return;
         }

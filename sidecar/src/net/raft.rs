@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use folkmoot_consensus::Transport;
 use folkmoot_serf::memberlist::Keyring;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -263,6 +264,14 @@ impl RaftTransport {
                 }
             }
         }
+    }
+}
+
+impl Transport for RaftTransport {
+    type Stream = RaftStream;
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<RaftStream> {
+        self.call(to).await
     }
 }
 

@@ -12,10 +12,12 @@ use folkmoot_serf::memberlist::Keyring;
 use super::findings::Findings;
 use crate::clock::Clock;
 use crate::config::args::Raw;
+use crate::config::coordination::DataPlace;
 use crate::config::resolve::{Settings, resolve};
 use crate::files::{keyring, tags};
 use crate::net::go_errors;
 use crate::net::interfaces::{self, Interfaces};
+use crate::net::raft::TlsIdentity;
 
 /// The settings, if they can be used at all.
 pub(super) async fn settings(raw: Raw, unknown_variables: &[String], findings: &mut Findings) -> Option<Settings> {
@@ -84,22 +86,30 @@ pub(super) fn keys(settings: &Settings) -> Keyring {
 
 /// Whether an agent could take its ports: asked only when none runs.
 pub(super) fn ports(bind: SocketAddr, findings: &mut Findings) {
-    let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     let legs = [("TCP", TcpListener::bind(bind).map(drop)), ("UDP", UdpSocket::bind(bind).map(drop))];
     for (leg, bound) in legs {
-        match bound {
-            Ok(()) => findings.well("ports", format!("{leg} {bind} is free for an agent")),
-            Err(error) if taken(&error) => findings.wrong(
-                "ports",
-                format!("{leg} {bind} is used by another program, and no agent answers"),
-                "stop that program, or choose another address or port with -bind",
-            ),
-            Err(error) => findings.wrong(
-                "ports",
-                format!("{leg} {bind} cannot be used: {}", go_errors::cause(&error)),
-                "set -bind to an address of this machine",
-            ),
-        }
+        port(leg, bind, "-bind", bound, findings);
+    }
+}
+
+/// The same of the Raft port.
+pub(super) fn raft_port(listen: SocketAddr, findings: &mut Findings) {
+    port("TCP", listen, "-raft-addr", TcpListener::bind(listen).map(drop), findings);
+}
+
+fn port(leg: &str, address: SocketAddr, flag: &str, bound: io::Result<()>, findings: &mut Findings) {
+    match bound {
+        Ok(()) => findings.well("ports", format!("{leg} {address} is free for an agent")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => findings.wrong(
+            "ports",
+            format!("{leg} {address} is used by another program, and no agent answers"),
+            format!("stop that program, or choose another address or port with {flag}"),
+        ),
+        Err(error) => findings.wrong(
+            "ports",
+            format!("{leg} {address} cannot be used: {}", go_errors::cause(&error)),
+            format!("set {flag} to an address of this machine"),
+        ),
     }
 }
 
@@ -131,7 +141,15 @@ pub(super) fn paths(settings: &Settings, findings: &mut Findings) {
     let snapshot = settings.snapshot.as_deref().map(|path| ("-snapshot", path));
     let keyring = settings.keyring_file.as_deref().map(|path| ("-keyring-file", Path::new(path)));
     let tags = settings.tags_file.as_deref().map(|path| ("-tags-file", Path::new(path)));
-    for (flag, path) in [snapshot, keyring, tags].into_iter().flatten() {
+    let data = settings.raft.as_ref().and_then(|raft| match &raft.data {
+        // Where it will be made, if it is not there; its own files have their own rules.
+        DataPlace::Directory(path) => {
+            path.ancestors().find(|path| path.exists()).map(|path| ("-data-dir", path.join("identity.probe")))
+        }
+        DataPlace::Temporary => None,
+    });
+    let data = data.as_ref().map(|(flag, path)| (*flag, path.as_path()));
+    for (flag, path) in [snapshot, keyring, tags, data].into_iter().flatten() {
         match writable(path) {
             Ok(()) => findings.well("disk", format!("{flag} {} can be written", path.display())),
             Err(error) => findings.wrong(
@@ -140,6 +158,20 @@ pub(super) fn paths(settings: &Settings, findings: &mut Findings) {
                 "give the agent's user a directory that it may write, with room on its disk",
             ),
         }
+    }
+}
+
+/// Whether the certificates can be used, and for how long.
+pub(super) fn certificates(settings: &Settings, findings: &mut Findings) {
+    let Some(files) = &settings.raft_tls else { return };
+    match TlsIdentity::load(files) {
+        Ok(identity) if identity.expires_soon => findings.wrong(
+            "certificates",
+            format!("the certificate in {} expires within 30 days", files.cert),
+            "make another and restart the agent",
+        ),
+        Ok(_) => findings.well("certificates", format!("{} and its key can be used", files.cert)),
+        Err(error) => findings.wrong("certificates", error.to_string(), "correct this file"),
     }
 }
 
