@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use folkmoot_coordination::codec;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Directory;
 use crate::founding::Record;
 use crate::limits::IDENTITY_BYTES_MAX;
 use crate::peer::NodeId;
@@ -73,6 +74,15 @@ pub enum DirectoryError {
         path: PathBuf,
         /// The first thing found in it.
         found: String,
+    },
+    /// It has an identity that took part in a group, but not the log.
+    #[error(
+        "data directory {}: the file raft.redb is missing or empty although this member has taken part in a group: without it the member does not know how it voted; restore it, or start with an empty directory, which makes a new member",
+        path.display()
+    )]
+    LogLost {
+        /// Which directory.
+        path: PathBuf,
     },
     /// Its identity cannot be believed.
     #[error(
@@ -139,6 +149,10 @@ impl DataDirectory {
         }
         if contents.owner.cluster != owner.cluster {
             return Err(DirectoryError::OtherCluster { path, found: contents.owner.cluster, expected: owner.cluster });
+        }
+        if contents.record != Record::Free && fs::metadata(path.join(Directory::DATA)).map_or(0, |data| data.len()) == 0
+        {
+            return Err(DirectoryError::LogLost { path });
         }
         // Better now than at the first promise.
         write(&path, &contents)?;

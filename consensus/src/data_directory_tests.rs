@@ -23,6 +23,10 @@ impl Scratch {
         DataDirectory::open(&self.0, owner("oslo"), NodeId(7))
     }
 
+    fn make_log(&self) {
+        fs::write(self.0.join(Directory::DATA), b"log").unwrap();
+    }
+
     fn refusal(&self) -> String {
         self.open().err().unwrap().to_string()
     }
@@ -50,8 +54,20 @@ fn a_first_start_draws_an_id_and_a_restart_keeps_it_with_the_promise() {
     assert_eq!((directory.id(), directory.record()), (NodeId(7), &Record::Free));
     directory.keep(promise()).unwrap();
     drop(directory);
+    scratch.make_log();
     let directory = DataDirectory::open(&scratch.0, owner("oslo"), NodeId(8)).unwrap();
     assert_eq!((directory.id(), directory.record()), (NodeId(7), &promise()));
+}
+
+#[test]
+fn a_member_that_lost_its_log_does_not_come_back_as_itself() {
+    let scratch = Scratch::new();
+    let mut directory = scratch.open().unwrap();
+    directory.keep(promise()).unwrap();
+    drop(directory);
+    assert!(scratch.refusal().contains("the file raft.redb is missing or empty"));
+    fs::write(scratch.0.join(Directory::DATA), b"").unwrap();
+    assert!(scratch.refusal().contains("the file raft.redb is missing or empty"));
 }
 
 #[test]
@@ -80,6 +96,7 @@ fn every_damage_of_the_identity_is_noticed() {
     let mut directory = scratch.open().unwrap();
     directory.keep(promise()).unwrap();
     drop(directory);
+    scratch.make_log();
     let file = scratch.0.join(IDENTITY);
     let whole = fs::read(&file).unwrap();
     for length in 0..whole.len() {

@@ -33,7 +33,8 @@ pub(crate) trait Mark: Send + Sync + 'static {
 pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    const DATA: &str = "raft.redb";
+    /// The data file.
+    pub(crate) const DATA: &str = "raft.redb";
     const MARK: &str = "raft.synced";
 }
 

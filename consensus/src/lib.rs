@@ -37,6 +37,7 @@ mod tail;
 mod tests;
 mod transport;
 mod types;
+pub mod voters;
 mod watch;
 mod writer;
 
