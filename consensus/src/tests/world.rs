@@ -197,7 +197,7 @@ impl World {
     /// The state of a member as bytes.
     pub(crate) fn state(&self, number: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.member(number).state.read().machine.snapshot(&mut bytes);
+        self.member(number).state.read().replica.machine.snapshot(&mut bytes);
         bytes
     }
 }
