@@ -7,10 +7,11 @@ use std::time::Duration;
 use folkmoot_coordination::Command;
 use openraft::async_runtime::Select2;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::{AsyncRuntime, ServerState};
+use openraft::{AsyncRuntime, RaftState, ServerState};
 
 use crate::limits::SNAPSHOT_EVERY_BYTES;
 use crate::member::Member;
+use crate::types::Types;
 
 /// The longest time between two looks: a follower knows up to this late when it last heard of its leader. Ours.
 const LOOK: Duration = Duration::from_millis(250);
@@ -31,7 +32,8 @@ pub(crate) async fn keep<A: AsyncRuntime>(member: Arc<Member<A>>) {
             continue;
         }
         if state != ServerState::Leader {
-            let known = |state: &RaftState<Types<A>>| state.vote_ref().is_committed().then(|| state.vote_last_modified());
+            let known =
+                |state: &RaftState<Types<A>>| state.vote_ref().is_committed().then(|| state.vote_last_modified());
             match member.raft.with_raft_state(known).await {
                 Ok(heard) => member.state.heard(heard.flatten()),
                 Err(_) => return,

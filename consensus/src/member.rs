@@ -3,8 +3,8 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use folkmoot_coordination::{Command, Entry, LogIndex, Query, Reply, Ticket, WallMs};
@@ -88,7 +88,18 @@ impl<A: AsyncRuntime> Member<A> {
         };
         let room = Semaphore::new(PROPOSAL_BYTES_MAX);
         let waiting = AtomicUsize::new(0);
-        let member = Arc::new(Self { raft, state, writer, builder, identity, settings, threads, contacts: OnceLock::new(), room, waiting });
+        let member = Arc::new(Self {
+            raft,
+            state,
+            writer,
+            builder,
+            identity,
+            settings,
+            threads,
+            contacts: OnceLock::new(),
+            room,
+            waiting,
+        });
         drop(A::spawn(keeper::keep(Arc::clone(&member))));
         Ok(member)
     }

@@ -113,7 +113,26 @@ pub struct Age {
     pub applied: LogIndex,
     /// The revision of the state.
     pub revision: Revision,
-    /// Voters that have not answered this member lately: a leader for the longest election timeout, another one, which only
+    /// Since this member last heard of a leader, or as a leader of a majority; `None` if it never did.
+    pub since_leader: Option<Duration>,
+}
+
+impl Role {
+    /// The word for people and metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Outside => "outside",
+            Self::Learner => "learner",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Voters that have not answered this member lately: a leader for the longest election timeout, another one, which only
 /// asks for votes, for three of them.
 pub(crate) fn missing<A: AsyncRuntime>(member: &Member<A>, metrics: &RaftMetrics<Types<A>>) -> Vec<Peer> {
     let membership = metrics.membership_config.membership();

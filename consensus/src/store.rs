@@ -44,7 +44,13 @@ impl<A: AsyncRuntime> State<A> {
     pub(crate) fn new(me: NodeId) -> Arc<Self> {
         let applied = Applied { replica: Replica::default(), clock: Clock::new() };
         let (progress, _) = Types::<A>::watch_channel(LogIndex(0));
-        Arc::new(Self { me, applied: RwLock::new(applied), hub: Arc::default(), progress: Mutex::new(progress), heard: Mutex::new(None) })
+        Arc::new(Self {
+            me,
+            applied: RwLock::new(applied),
+            hub: Arc::default(),
+            progress: Mutex::new(progress),
+            heard: Mutex::new(None),
+        })
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Applied<A>> {
