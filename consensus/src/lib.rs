@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "access stands on all of it")]
 
-mod backup;
 mod clock;
 mod config;
 mod data_directory;
@@ -30,7 +29,6 @@ mod peer;
 mod raft_frames;
 mod receive;
 mod records;
-mod replica;
 mod settings;
 mod status;
 mod store;
@@ -43,7 +41,6 @@ pub mod voters;
 mod watch;
 mod writer;
 
-pub use backup::{Backup, BackupHeader, OtherGroup};
 pub use data_directory::{DataDirectory, DirectoryError, Owner};
 pub use error::{BackupError, ChangeError, FoundError, OpenError, ProposeError};
 pub use group::Group;

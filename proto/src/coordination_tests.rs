@@ -72,6 +72,19 @@ fn arrays_and_wrong_types_are_refused() {
 }
 
 #[test]
+fn a_list_has_a_limited_number_of_elements() {
+    let add = |count: u32| {
+        let mut body = b"\x81\xa8Elements\xdd".to_vec();
+        body.extend_from_slice(&count.to_be_bytes());
+        body.extend(std::iter::repeat_n(0xc0, count as usize));
+        SetAdd::decode(&body).map(|add| add.elements.len())
+    };
+    assert_eq!(add(65_536), Ok(65_536));
+    let refused = add(65_537).unwrap_err().to_string();
+    assert!(refused.contains("more than 65536 elements"), "{refused}");
+}
+
+#[test]
 fn words_are_read_as_they_are_written_and_empty_ones_are_the_first() {
     for kind in LockKind::ALL {
         let info = LockInfo { kind: *kind, name: "n".into() };

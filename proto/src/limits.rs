@@ -12,6 +12,10 @@ pub const MAX_RESPONSE_LENGTH: usize = 256 << 20;
 /// [`crate::FrameReader`], and its owner closes.
 pub const MAX_DEPTH: usize = 64;
 
+/// Elements of one list in a coordination body. Ours: as many changes as the group remembers, the longest list that is ever
+/// sent. More are an error of `decode`.
+pub const MAX_ELEMENTS: usize = 65_536;
+
 /// Unused buffer space a [`crate::FrameReader`] keeps at hand for the next read, bytes. Ours: most requests fit.
 pub const READ_CHUNK: usize = 4 << 10;
 

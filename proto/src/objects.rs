@@ -3,11 +3,15 @@
 //! They are maps; unknown keys are skipped, absent ones and nil are zero, and the keys are written in ascending order. They
 //! have no array form.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use folkmoot_wire::{Blob, Text};
-use serde::de::{Deserialize, Deserializer};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use crate::fields::{self, Fields, read, read_object};
+use crate::limits::MAX_ELEMENTS;
 use crate::{Decode, DecodeError, Encode};
 
 /// What a field of an object can be.
@@ -269,8 +273,7 @@ impl<T: Field> Field for Option<T> {
 
 impl<T: Field> Field for Vec<T> {
     fn read<'de, D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        let elements = Option::<Vec<In<T>>>::deserialize(value)?.unwrap_or_default();
-        Ok(elements.into_iter().map(|In(value)| value).collect())
+        Ok(Option::<List<T>>::deserialize(value)?.map(|List(elements)| elements).unwrap_or_default())
     }
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -279,6 +282,36 @@ impl<T: Field> Field for Vec<T> {
             elements.serialize_element(&Out(element))?;
         }
         elements.end()
+    }
+}
+
+/// A list on the way in: an element may take a hundred times the byte that it came in, so their number has a limit.
+struct List<T>(Vec<T>);
+
+impl<'de, T: Field> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
+}
+
+struct ListVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Field> Visitor<'de> for ListVisitor<T> {
+    type Value = List<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(In(element)) = elements.next_element()? {
+            if list.len() >= MAX_ELEMENTS {
+                return Err(A::Error::custom(format_args!("more than {MAX_ELEMENTS} elements in a list")));
+            }
+            list.push(element);
+        }
+        Ok(List(list))
     }
 }
 

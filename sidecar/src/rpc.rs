@@ -5,7 +5,7 @@
 //! `dispatch` knows who serves which; `writer` is the only one that writes to a connection.
 
 mod connection;
-mod coordination;
+pub mod coordination;
 mod dispatch;
 mod events;
 mod handlers;
@@ -46,6 +46,8 @@ pub struct RpcSettings {
     pub handlers: Handlers,
     /// Whether clients may add and remove handlers, which makes them the agent's user.
     pub handlers_change: bool,
+    /// Who answers coordination commands; `None` where there is no group and none can be found.
+    pub coordinator: Option<Arc<dyn coordination::Coordinator>>,
 }
 
 /// Serves until `stop` is true, then closes every connection once what it owes its client is written.
@@ -65,6 +67,8 @@ pub async fn serve(
         stall: limits::STALL,
         greeting: limits::GREETING,
         large: Arc::new(Semaphore::new(limits::LARGE_REQUESTS)),
+        calls: Arc::new(Semaphore::new(limits::CALL_KIB)),
+        restores: Arc::new(Semaphore::new(1)),
         connections,
     };
     listener::run(listener, Arc::new(context), stop).await;
@@ -81,6 +85,10 @@ struct Context {
     greeting: std::time::Duration,
     /// [`limits::LARGE_REQUESTS`], but for tests: a permit for each.
     large: Arc<Semaphore>,
+    /// [`limits::CALL_KIB`]: a permit for each KiB of a coordination call that is under way.
+    calls: Arc<Semaphore>,
+    /// One permit: only one backup at a time is being restored.
+    restores: Arc<Semaphore>,
     /// [`limits::CONNECTIONS`] or what the files allow, but for tests.
     connections: usize,
 }

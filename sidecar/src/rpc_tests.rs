@@ -2,6 +2,14 @@
 //! the server and the client of these tests, which stand by subject in files of their own. The transcripts that need a
 //! real agent are replayed in `tests/rpc_vectors.rs`.
 
+#[path = "rpc_tests/coordination.rs"]
+mod coordination_calls;
+#[path = "rpc_tests/coordination_commands.rs"]
+mod coordination_commands;
+#[path = "rpc_tests/coordination_streams.rs"]
+mod coordination_streams;
+#[path = "rpc_tests/lone.rs"]
+mod lone;
 #[path = "rpc_tests/queries.rs"]
 mod queries;
 #[path = "rpc_tests/replies.rs"]
@@ -70,6 +78,19 @@ impl Server {
     }
 
     async fn with_greeting(auth_key: Option<String>, stall: Duration, greeting: Duration) -> Self {
+        Self::with(auth_key, stall, greeting, None).await
+    }
+
+    async fn with_coordinator(coordinator: Option<Arc<dyn coordination::Coordinator>>) -> Self {
+        Self::with(None, limits::STALL, limits::GREETING, coordinator).await
+    }
+
+    async fn with(
+        auth_key: Option<String>,
+        stall: Duration,
+        greeting: Duration,
+        coordinator: Option<Arc<dyn coordination::Coordinator>>,
+    ) -> Self {
         let logs = LogHub::silent(Level::Debug);
         let log_guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(logs.layer()));
         let listener = TcpListener::bind("127.0.25.1:0").await.unwrap();
@@ -85,6 +106,7 @@ impl Server {
             telemetry: Telemetry::in_memory(),
             handlers: Handlers::default(),
             handlers_change: false,
+            coordinator,
         };
         let context = Context {
             node,
@@ -93,6 +115,8 @@ impl Server {
             stall,
             greeting,
             large: Arc::new(Semaphore::new(1)),
+            calls: Arc::new(Semaphore::new(limits::CALL_KIB)),
+            restores: Arc::new(Semaphore::new(1)),
             connections: CONNECTIONS,
         };
         let serving = tokio::spawn(listener::run(RpcListener::Tcp(listener), Arc::new(context), stopped));

@@ -187,7 +187,7 @@ objects! {
         "Created" created: u64,
         /// Log time at which it goes; 0: never.
         "Expires" expires: u64,
-        /// Its name.
+        /// Its name; empty where the question named it.
         "Key" key: Text,
         /// Revision of its last write.
         "Modified" modified: u64,

@@ -38,6 +38,10 @@ objects! {
 
     /// A member's view of the group; answer to `raft-status`.
     RaftState {
+        /// Entries written to the log since the start.
+        "Appended" appended: u64,
+        /// Bytes of these.
+        "AppendedBytes" appended_bytes: u64,
         /// Last entry in the state.
         "Applied" applied: u64,
         /// Two sets of voters must agree: a change of voters is under way.
@@ -48,8 +52,6 @@ objects! {
         "Committed" committed: u64,
         /// Changes up to this revision are forgotten.
         "Compacted" compacted: u64,
-        /// Bytes of the data file.
-        "FileBytes" file_bytes: u64,
         /// The member, 16 hexadecimal digits.
         "ID" id: Text,
         /// Last entry of the log.
@@ -74,6 +76,8 @@ objects! {
         "Snapshot" snapshot: u64,
         /// Why the member has stopped; empty if it has not.
         "Stopped" stopped: Text,
+        /// Syncs of the data file since the start.
+        "Syncs" syncs: u64,
         /// The current term.
         "Term" term: u64,
         /// How much of each limit is used.

@@ -55,9 +55,7 @@ objects! {
 
     /// Answer to `session-list`.
     SessionPage {
-        /// Whether there may be more behind the last one.
-        "More" more: bool,
-        /// In the order of their numbers.
+        /// In the order of their numbers. Only a page without any is the last.
         "Sessions" sessions: Vec<SessionInfo>,
     }
 

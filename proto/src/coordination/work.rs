@@ -276,7 +276,7 @@ objects! {
 
     /// Answer to `work-list`.
     WorkPage {
-        /// In the order of their numbers; a page that is not the last may be empty only if no more follow.
+        /// In the order of their numbers. Only a page without any is the last.
         "Items" items: Vec<WorkInfo>,
     }
 

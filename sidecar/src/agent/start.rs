@@ -141,6 +141,7 @@ fn rpc_settings(settings: &Settings, left: &Arc<Notify>, telemetry: &Telemetry, 
         telemetry: telemetry.clone(),
         handlers: handlers.clone(),
         handlers_change: settings.rpc_handlers,
+        coordinator: None,
     }
 }
 

@@ -40,7 +40,12 @@ pub(super) async fn serve(accepted: Accepted, context: Arc<Context>, stop: watch
         stop: stop.clone(),
     };
     connection.run().await;
+    let calls = std::mem::take(&mut connection.session.calls);
     drop(connection);
+    tokio::select! {
+        () = calls.finish() => {}
+        () = overdue(stop.clone()) => {}
+    }
 
     // The last replies still have to reach the client; a writer that cannot get rid of them ends by itself.
     drop(close);
@@ -138,7 +143,7 @@ impl Connection {
             }
             Verdict::Coordinate(command) => {
                 let body = self.body().await?;
-                coordination::serve(&mut self.session, seq, command, &body).await
+                coordination::serve(&mut self.session, seq, command, body).await
             }
             Verdict::Refuse(text) => {
                 warn!(target: "agent.ipc", "Client sending commands before auth");

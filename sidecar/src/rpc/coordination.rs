@@ -1,22 +1,242 @@
 //! Coordination commands: what the group serves. Our own (`docs/rpc.md`).
+//!
+//! ```text
+//!            proto                    coordination                  the group
+//!   body ──▶ Write ── operations.rs ──▶ Operation ──▶ calls.rs ──▶ coordinator.rs
+//!            Read ─── questions.rs ───▶ Query ─────────▶ │
+//!   body ◀── answers.rs ◀──────────── Reply ◀────────────┘
+//!   records ◀─ changes.rs ◀────────── Event ◀── streams.rs
+//! ```
 
-use folkmoot_proto::coordination::{Code, CoordinationCommand, CoordinationRequest};
+mod admin;
+mod answers;
+mod calls;
+mod changes;
+mod coordinator;
+mod operations;
+mod questions;
+mod streams;
+mod values;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use folkmoot_coordination::{ClientId, Command, Millis, Patience, Request, RequestId};
+use folkmoot_proto::coordination::{
+    Caller, ClientRegister, Code, CoordinationCommand, CoordinationRequest, Read, Reading, Write,
+};
+use folkmoot_proto::{ResponseHeader, Text};
+use tokio::time::Instant;
+
+use admin::Ask;
+pub(super) use admin::Restore;
+use calls::Call;
+pub(super) use calls::Calls;
+pub use coordinator::{Answering, Changes, Coordinator, Freshness, MemberChange, Noticed, Seen};
+pub use values::Failure;
+
+use super::limits::{CALL_TIMEOUT, CALL_TIMEOUT_LONGEST, ENDLESS, WAITING_CALL_LENGTH};
 use super::session::{Fault, Session};
+use super::writer::{Frame, Outbox, What};
 
-/// Why there is no group to ask.
-const NO_GROUP: &str = "this agent takes part in no group and knows of none";
-
-/// Serves one request. A body that cannot be read is answered with an error; the connection goes on.
+/// Serves one request, or starts to. A body that cannot be read is answered with an error; the connection goes on.
 pub(super) async fn serve(
     session: &mut Session,
     seq: u64,
     command: CoordinationCommand,
-    body: &[u8],
+    body: Bytes,
 ) -> Result<(), Fault> {
-    let refusal = match CoordinationRequest::decode(command, body) {
-        Ok(_) => Code::NoGroup.text(NO_GROUP),
-        Err(fault) => Code::InvalidRequest.text(fault),
+    let asked = Asked { seq, command, length: body.len(), outbox: session.outbox.clone() };
+    let request = CoordinationRequest::decode(command, &body).map_err(|fault| Failure::invalid(fault.to_string()));
+    drop(body);
+    let begun = match request {
+        Ok(request) => begin(session, &asked, request).await?,
+        Err(failure) => Err(failure),
     };
-    Ok(session.refuse(seq, &refusal).await?)
+    match begun {
+        Ok(()) => Ok(()),
+        Err(failure) => Ok(session.refuse(seq, &failure.to_string()).await?),
+    }
+}
+
+/// A request, as its answer needs it.
+#[derive(Debug, Clone)]
+struct Asked {
+    seq: u64,
+    command: CoordinationCommand,
+    /// Bytes of the body.
+    length: usize,
+    outbox: Outbox,
+}
+
+impl Asked {
+    /// Sends the answer. Whether the client is still there does not matter to what was done.
+    async fn answer(&self, body: Result<Vec<u8>, Failure>) {
+        let frame = match body {
+            Ok(body) => Frame::with_body(What::Reply, ResponseHeader::ok(self.seq).to_bytes(), Bytes::from(body)),
+            Err(failure) => Frame::new(What::Reply, ResponseHeader::refused(self.seq, failure.to_string()).to_bytes()),
+        };
+        let _ = self.outbox.send(frame).await;
+    }
+
+    /// What the call counts of the room for all of them.
+    fn kib(&self) -> u32 {
+        u32::try_from(self.length / 1024).unwrap_or(u32::MAX).saturating_add(1)
+    }
+}
+
+/// Starts the request, or says at once why not.
+async fn begin(
+    session: &mut Session,
+    asked: &Asked,
+    request: CoordinationRequest,
+) -> Result<Result<(), Failure>, Fault> {
+    let Some(coordinator) = session.context().settings.coordinator.clone() else {
+        return Ok(Err(Failure::new(Code::NoGroup, "this agent takes part in no group and knows of none")));
+    };
+    Ok(match request {
+        CoordinationRequest::Write(caller, body) => write(session, asked, coordinator, &caller, body).await,
+        CoordinationRequest::Read(reading, body) => read(session, asked, coordinator, &reading, body).await,
+        CoordinationRequest::ClientRegister(body) => register(session, asked, coordinator, &body).await,
+        CoordinationRequest::Watch(body) => {
+            return streams::watch(session, asked.seq, &coordinator, body).await.map(Ok);
+        }
+        CoordinationRequest::ElectionObserve(body) => {
+            return streams::observe(session, asked.seq, &coordinator, body).await.map(Ok);
+        }
+        CoordinationRequest::RaftBackup(_) => {
+            return admin::backup(session, asked.seq, &coordinator).await.map(Ok);
+        }
+        CoordinationRequest::RaftRestore(piece) => admin::restore(session, asked, coordinator, piece).await,
+        CoordinationRequest::RaftStatus(_) => admin::ask(session, asked, coordinator, Ask::Status).await,
+        CoordinationRequest::RaftMembers(_) => admin::ask(session, asked, coordinator, Ask::Members).await,
+        CoordinationRequest::RaftAdd(body) => {
+            change(session, asked, coordinator, &body.member, MemberChange::Add).await
+        }
+        CoordinationRequest::RaftRemove(body) => {
+            change(session, asked, coordinator, &body.member, MemberChange::Remove).await
+        }
+        CoordinationRequest::RaftPromote(body) => {
+            change(session, asked, coordinator, &body.member, MemberChange::Promote).await
+        }
+        CoordinationRequest::RaftDemote(body) => {
+            change(session, asked, coordinator, &body.member, MemberChange::Demote).await
+        }
+        CoordinationRequest::RaftTransfer(body) if body.member.is_empty() => {
+            admin::ask(session, asked, coordinator, Ask::Change(MemberChange::Transfer(None))).await
+        }
+        CoordinationRequest::RaftTransfer(body) => {
+            let to = |member| MemberChange::Transfer(Some(member));
+            change(session, asked, coordinator, &body.member, to).await
+        }
+    })
+}
+
+/// A change of the members.
+async fn change(
+    session: &mut Session,
+    asked: &Asked,
+    coordinator: Arc<dyn Coordinator>,
+    who: &Text,
+    change: impl Fn(String) -> MemberChange,
+) -> Result<(), Failure> {
+    admin::ask(session, asked, coordinator, Ask::Change(change(admin::member(who)?))).await
+}
+
+/// A command that is applied once.
+async fn write(
+    session: &mut Session,
+    asked: &Asked,
+    coordinator: Arc<dyn Coordinator>,
+    caller: &Caller,
+    body: Write,
+) -> Result<(), Failure> {
+    let binds_session = matches!(&body, Write::SessionCreate(create) if create.with_connection);
+    let operation = operations::operation(body)?;
+    let patience = operations::waits(&operation);
+    let request = Request {
+        client: ClientId(caller.client),
+        request: RequestId(caller.request),
+        acknowledged_below: RequestId(caller.acknowledged_below),
+        operation,
+    };
+    let asked = asked.clone();
+    if let Some(patience) = patience {
+        if asked.length > WAITING_CALL_LENGTH {
+            let reason =
+                format!("a call that may wait has {} bytes, at most {WAITING_CALL_LENGTH} are allowed", asked.length);
+            return Err(Failure::new(Code::TooLarge, reason));
+        }
+        let deadline = deadline(caller.timeout, Some(patience));
+        let call = Call { coordinator, request, deadline, binds_session };
+        return session.calls.wait(asked.seq, call, move |reply| async move {
+            asked.answer(reply.and_then(|reply| answers::answer(asked.command, reply, None))).await;
+        });
+    }
+    let deadline = deadline(caller.timeout, None);
+    let call = session.calls.once(Call { coordinator, request, deadline, binds_session })?;
+    let (room, kib) = (Arc::clone(&session.context().calls), asked.kib());
+    let task = async move {
+        let reply = call.await;
+        asked.answer(reply.and_then(|reply| answers::answer(asked.command, reply, None))).await;
+    };
+    session.calls.run(&room, kib, task).await;
+    Ok(())
+}
+
+/// A question.
+async fn read(
+    session: &mut Session,
+    asked: &Asked,
+    coordinator: Arc<dyn Coordinator>,
+    reading: &Reading,
+    body: Read,
+) -> Result<(), Failure> {
+    let query = questions::query(body)?;
+    let freshness = if reading.stale { Freshness::Stale } else { Freshness::Current };
+    let deadline = deadline(reading.timeout, None);
+    let asked = asked.clone();
+    let (room, kib) = (Arc::clone(&session.context().calls), asked.kib());
+    let task = async move {
+        let found = coordinator.query(query, freshness, deadline).await;
+        let body = found
+            .and_then(|(reply, seen)| answers::answer(asked.command, reply, Some(streams::as_of(freshness, seen))));
+        asked.answer(body).await;
+    };
+    session.calls.run(&room, kib, task).await;
+    Ok(())
+}
+
+/// A new client. A lost answer leaves one that expires.
+async fn register(
+    session: &mut Session,
+    asked: &Asked,
+    coordinator: Arc<dyn Coordinator>,
+    body: &ClientRegister,
+) -> Result<(), Failure> {
+    let command = Command::RegisterClient { ttl: values::ttl(body.ttl)? };
+    let deadline = deadline(body.timeout, None);
+    let asked = asked.clone();
+    let (room, kib) = (Arc::clone(&session.context().calls), asked.kib());
+    let task = async move {
+        let reply = coordinator.call(command, deadline).await;
+        asked.answer(reply.and_then(|reply| answers::answer(asked.command, reply, None))).await;
+    };
+    session.calls.run(&room, kib, task).await;
+    Ok(())
+}
+
+/// When a call is given up.
+fn deadline(timeout_ms: u64, patience: Option<Patience>) -> Instant {
+    let timeout = match timeout_ms {
+        0 => CALL_TIMEOUT,
+        millis => Duration::from_millis(millis).min(CALL_TIMEOUT_LONGEST),
+    };
+    let waiting = match patience {
+        None | Some(Patience::None) => Duration::ZERO,
+        Some(Patience::Within(Millis(millis))) => Duration::from_millis(millis).min(ENDLESS),
+        Some(Patience::Unlimited) => ENDLESS,
+    };
+    Instant::now() + timeout + waiting
 }

@@ -24,7 +24,20 @@ use crate::logging::{Level, LogLine, LogSubscription};
 
 /// A running stream or monitor. Dropping it ends the task behind it, which still sends what is queued.
 pub(super) struct Subscription {
-    _end: oneshot::Sender<()>,
+    end: oneshot::Sender<()>,
+}
+
+impl Subscription {
+    /// A subscription, and what tells its task that it was dropped.
+    pub fn new() -> (Self, oneshot::Receiver<()>) {
+        let (end, ended) = oneshot::channel();
+        (Self { end }, ended)
+    }
+
+    /// Whether the task behind it has ended by itself.
+    pub fn is_over(&self) -> bool {
+        self.end.is_closed()
+    }
 }
 
 pub(super) async fn event(session: &Session, seq: u64, request: EventRequest) -> Result<(), Fault> {
@@ -56,9 +69,9 @@ pub(super) async fn stream(session: &mut Session, seq: u64, request: StreamReque
     };
     // The reply comes before the first record, whatever waits already.
     session.answer(seq, None).await?;
-    let (end, ended) = oneshot::channel();
+    let (subscription, ended) = Subscription::new();
     tokio::spawn(task.run(ended));
-    session.streams.insert(seq, Subscription { _end: end });
+    session.streams.insert(seq, subscription);
     Ok(())
 }
 
@@ -75,16 +88,18 @@ pub(super) async fn monitor(session: &mut Session, seq: u64, request: MonitorReq
     let (backlog, subscription) = session.context().logs.subscribe(level, queue, label);
     let task = MonitorTask { backlog, lines, seq, outbox: session.outbox.clone(), subscription };
     session.answer(seq, None).await?;
-    let (end, ended) = oneshot::channel();
+    let (subscription, ended) = Subscription::new();
     tokio::spawn(task.run(ended));
-    session.monitor = Some((seq, Subscription { _end: end }));
+    session.monitor = Some((seq, subscription));
     Ok(())
 }
 
-/// Ends the monitor, the stream, or both, of that number; there need be none.
+/// Ends the monitor, the stream, or both, of that number, and cancels the coordination call that waits under it; there need
+/// be none.
 pub(super) async fn stop(session: &mut Session, seq: u64, request: &StopRequest) -> Result<(), Fault> {
     session.monitor.take_if(|(monitor, _)| *monitor == request.stop);
     session.streams.remove(&request.stop);
+    session.calls.cancel(request.stop);
     Ok(session.answer(seq, None).await?)
 }
 

@@ -38,6 +38,42 @@ pub const QUERIES: usize = 256;
 /// the end. More are lost for the asker.
 pub const QUERY_ANSWERS: usize = 2 * 65_536 + 1;
 
+/// Coordination calls of one connection that are under way and do not wait for anybody. Ours: deeper pipelines gain
+/// nothing. Nothing more is read from the connection until one is answered.
+pub const CALLS: usize = 256;
+
+/// Coordination calls of one connection that wait for others (for a lock, an item). The group's own bound for a client; the
+/// next one is refused.
+pub const WAITING_CALLS: usize = folkmoot_coordination::limits::WAITS_PER_CLIENT;
+
+/// Body of a call that may wait, bytes. Ours: a worker with as many capabilities as allowed, of the longest names. Larger
+/// ones are refused, because they would be kept for as long as they wait.
+pub const WAITING_CALL_LENGTH: usize = (folkmoot_coordination::limits::NAMES_MAX + 16) * 1024;
+
+/// Bytes of the bodies of all coordination calls that are under way and do not wait, on all connections, in KiB. Ours: as
+/// many as may be read at once. Connections with a call that has no room are not read until there is some.
+pub const CALL_KIB: usize = LARGE_REQUESTS * folkmoot_proto::limits::MAX_REQUEST_LENGTH / 1024;
+
+/// How long a coordination call may take where its client says nothing; the time that it may wait for others comes on top.
+/// Ours: far beyond a change of leaders. It fails then, with the outcome unknown.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most that a client can ask for instead. Ours; more counts as this.
+pub const CALL_TIMEOUT_LONGEST: Duration = Duration::from_secs(600);
+
+/// How long a call may wait that waits without end. Ours: what clocks can add.
+pub const ENDLESS: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// Sessions that end with one connection. Ours: bounds what a connection leaves to be done; the next one is refused.
+pub const CONNECTION_SESSIONS: usize = 1024;
+
+/// Bytes of a backup in one record. Ours: large enough that headers do not count.
+pub const BACKUP_PIECE: usize = 1 << 20;
+
+/// Bytes of a backup that is being restored, on one connection of the agent at a time. Ours: all that may be stored, twice
+/// over. The restore is refused.
+pub const RESTORE_BYTES: usize = 2 * folkmoot_coordination::limits::STORED_BYTES_MAX;
+
 /// Queries a connection may still answer. Ours (Go has none, but each ends at its deadline); the one with the lowest
 /// number is forgotten.
 pub const PENDING_QUERIES: usize = 4096;
@@ -71,4 +107,6 @@ pub const UNIX_BACKLOG: i32 = 4096;
 /// Keep-alive period of the connections. Go: the default of its listener.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+// One call always fits, and permits are counted in 32 bits.
+const _: () = assert!(CALL_KIB > folkmoot_proto::limits::MAX_REQUEST_LENGTH / 1024 && CALL_KIB < 1 << 29);
 const _: () = assert!(GREETING_LENGTH <= folkmoot_proto::limits::MAX_REQUEST_LENGTH);

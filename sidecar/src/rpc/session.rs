@@ -9,6 +9,7 @@ use folkmoot_serf::pattern::PatternError;
 use tokio::sync::Semaphore;
 
 use super::Context;
+use super::coordination::{Calls, Restore};
 use super::events::Subscription;
 use super::limits::QUERIES;
 use super::pending::PendingQueries;
@@ -27,6 +28,10 @@ pub(super) struct Session {
     pub pending: Arc<PendingQueries>,
     /// One permit for each further query this client may have running.
     pub queries: Arc<Semaphore>,
+    /// Coordination calls that are under way.
+    pub calls: Calls,
+    /// The backup that this client is sending.
+    pub restore: Option<Restore>,
 }
 
 /// Why a request ends its connection without a response of its own.
@@ -64,6 +69,8 @@ impl Session {
             monitor: None,
             pending: Arc::default(),
             queries: Arc::new(Semaphore::new(QUERIES)),
+            calls: Calls::default(),
+            restore: None,
         }
     }
 

@@ -101,16 +101,11 @@ fn repeat(word: &str) -> String {
     format!("{before}{}", "x".repeat(times))
 }
 
-/// The command of a capture with our program; `variables` are the defaults of its environment.
-pub fn command(capture: &Capture, mut command: Command, variables: &[(&str, &str)]) -> Command {
+/// Runs the command of a capture with our program; `variables` are the defaults of its environment.
+pub fn run(capture: &Capture, mut command: Command, variables: &[(&str, &str)]) -> Output {
     command.args(&capture.words).envs(variables.iter().copied());
     command.envs(capture.variables.iter().map(|(name, value)| (name, value)));
-    command
-}
-
-/// Runs it.
-pub fn run(capture: &Capture, program: Command, variables: &[(&str, &str)]) -> Output {
-    command(capture, program, variables).output().unwrap()
+    command.output().unwrap()
 }
 
 /// What varies between runs: the order of lines and of tags, digits where `digits` says so.
