@@ -162,6 +162,10 @@ pub enum BackupError {
         /// This group.
         expected: ClusterId,
     },
+    /// Another one was brought back at the same time, or another member leads by now: the state is as it was, or that of
+    /// the other backup.
+    #[error("interrupted by another restore")]
+    Interrupted,
     /// It could not be proposed.
     #[error(transparent)]
     Propose(#[from] ProposeError),

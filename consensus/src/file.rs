@@ -86,7 +86,7 @@ impl DataFile {
         let opened = redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(data);
         let mut database = opened.map_err(|error| database_error(&name, error))?;
         database.check_integrity().map_err(|error| database_error(&name, error))?;
-        let file = Self { database: RwLock::new(Some(database)), name: name.clone() };
+        let file = Self::of(database, name.clone());
         let synced = Synced::open(disk.mark().map_err(|error| broken(&error))?).map_err(|error| broken(&error))?;
         let owner = Owner { format: FORMAT, node, cluster };
         let found_owner = file.owner(owner).map_err(|error| file.refusal(error))?;
@@ -100,6 +100,11 @@ impl DataFile {
             return Err(OpenError::Damaged { file: name, place: "the end of the file".to_owned(), reason });
         }
         Ok((Arc::new(file), found, synced))
+    }
+
+    /// A file whose pages nobody has looked at.
+    pub(crate) fn of(database: Database, name: PathBuf) -> Self {
+        Self { database: RwLock::new(Some(database)), name }
     }
 
     fn check_owner(&self, found: &Owner, expected: Owner) -> Result<(), OpenError> {

@@ -5,14 +5,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use folkmoot_coordination::{Command, Query, Reply, Ticket};
 use openraft::RaftNetworkFactory;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::network::NetSnapshot;
 use tokio::sync::watch;
 
+use crate::backup::{Backup, OtherGroup};
 use crate::disk::Directory;
-use crate::error::{ChangeError, FoundError, OpenError, ProposeError};
+use crate::error::{BackupError, ChangeError, FoundError, OpenError, ProposeError};
 use crate::image::Image;
 use crate::me::Identity;
 use crate::member::Member;
@@ -47,7 +49,18 @@ impl Group {
         cluster: Option<ClusterId>,
         transport: Arc<impl Transport>,
     ) -> Result<Self, OpenError> {
-        Self::open_on(settings, cluster, |identity| Network::new(transport, identity)).await
+        let mut contacts = None;
+        let network = |identity| {
+            let network = Network::new(transport, identity);
+            contacts = Some(network.contacts());
+            network
+        };
+        let group = Self::open_on(settings, cluster, network).await?;
+        if let Some(contacts) = contacts {
+            // It is set here and nowhere else.
+            drop(group.member.contacts.set(contacts));
+        }
+        Ok(group)
     }
 
     pub(crate) async fn open_on<N>(
@@ -169,6 +182,23 @@ impl Group {
     /// As above.
     pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<(), ChangeError> {
         self.member.transfer_leader(to).await
+    }
+
+    /// The whole state, with everything answered before this call, as a file. Only the leader makes one.
+    ///
+    /// # Errors
+    /// As for [`Group::read`].
+    pub async fn backup(&self) -> Result<Bytes, BackupError> {
+        self.member.backup().await
+    }
+
+    /// Puts the state of a backup in the place of the group's, on every member. Only the leader begins it. Revisions go on
+    /// above every one that was ever seen; clients and sessions are those of the backup.
+    ///
+    /// # Errors
+    /// It is of another group and `group` does not allow that; or it was interrupted, and the state is as it was.
+    pub async fn restore(&self, backup: &Backup, group: OtherGroup) -> Result<(), BackupError> {
+        self.member.restore(backup, group).await
     }
 
     /// Stops: hands leadership over if it can, keeps its vote, closes the file.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use folkmoot_coordination::Command;
 use openraft::async_runtime::Select2;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::{AsyncRuntime, ServerState};
+use openraft::{AsyncRuntime, RaftState, ServerState};
 
 use crate::limits::SNAPSHOT_EVERY_BYTES;
 use crate::member::Member;
+use crate::types::Types;
 
-/// The longest time between two looks, should a signal be missed. Ours.
-const LOOK: Duration = Duration::from_secs(1);
+/// The longest time between two looks: a follower knows up to this late when it last heard of its leader. Ours.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs until the member stops.
 pub(crate) async fn keep<A: AsyncRuntime>(member: Arc<Member<A>>) {
@@ -29,6 +30,14 @@ pub(crate) async fn keep<A: AsyncRuntime>(member: Arc<Member<A>>) {
                 A::sleep(member.settings.timing.heartbeat).await;
             }
             continue;
+        }
+        if state != ServerState::Leader {
+            let known =
+                |state: &RaftState<Types<A>>| state.vote_ref().is_committed().then(|| state.vote_last_modified());
+            match member.raft.with_raft_state(known).await {
+                Ok(heard) => member.state.heard(heard.flatten()),
+                Err(_) => return,
+            }
         }
         let written = member.writer.state().appended_bytes.load(Ordering::Relaxed);
         if written.saturating_sub(snapshot_at) > SNAPSHOT_EVERY_BYTES {
@@ -47,5 +56,5 @@ pub(crate) async fn keep<A: AsyncRuntime>(member: Arc<Member<A>>) {
 /// How long until a deadline of the machine is reached.
 fn until_due<A: AsyncRuntime>(member: &Member<A>) -> Duration {
     let applied = member.state.read();
-    applied.machine.next_expiry().map_or(LOOK, |due| applied.clock.until(due).min(LOOK))
+    applied.replica.machine.next_expiry().map_or(LOOK, |due| applied.clock.until(due).min(LOOK))
 }

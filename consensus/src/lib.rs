@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "access stands on all of it")]
 
+mod backup;
 mod clock;
 mod config;
 mod data_directory;
@@ -29,6 +30,7 @@ mod peer;
 mod raft_frames;
 mod receive;
 mod records;
+mod replica;
 mod settings;
 mod status;
 mod store;
@@ -41,6 +43,7 @@ pub mod voters;
 mod watch;
 mod writer;
 
+pub use backup::{Backup, BackupHeader, OtherGroup};
 pub use data_directory::{DataDirectory, DirectoryError, Owner};
 pub use error::{BackupError, ChangeError, FoundError, OpenError, ProposeError};
 pub use group::Group;

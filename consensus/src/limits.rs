@@ -147,3 +147,7 @@ pub const IDENTITY_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of a request or an answer about founding: a proposal with [`FOUNDERS_MAX`] names of 512 bytes is a quarter of it.
 pub const FOUNDING_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a state that is brought back from a backup. Ours: what the machine may store, with its kept replies and its
+/// memory of changes. At it the restore is refused.
+pub const RESTORE_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;

@@ -3,11 +3,11 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use folkmoot_coordination::{Command, Entry, Query, Reply, Ticket, WallMs};
+use folkmoot_coordination::{Command, Entry, LogIndex, Query, Reply, Ticket, WallMs};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::impls::OneshotResponder;
@@ -25,10 +25,11 @@ use crate::image::Image;
 use crate::limits::{PROPOSAL_BYTES_MAX, PROPOSALS_MAX};
 use crate::log::{Log, Reader};
 use crate::me::Identity;
+use crate::network::Contacts;
 use crate::peer::{ClusterId, Peer};
 use crate::settings::Settings;
 use crate::status::Age;
-use crate::store::{State, Store};
+use crate::store::{Builder, State, Store};
 use crate::types::{Proposal, Raft, Types};
 use crate::writer::{Change, Threads, Writer};
 use crate::{keeper, status};
@@ -38,9 +39,12 @@ pub(crate) struct Member<A: AsyncRuntime> {
     pub(crate) raft: Raft<A>,
     pub(crate) state: Arc<State<A>>,
     pub(crate) writer: Writer<A>,
+    pub(crate) builder: Builder<A>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) settings: Settings,
     pub(crate) threads: Threads,
+    /// When others last answered, where the network knows.
+    pub(crate) contacts: OnceLock<Arc<Contacts<A>>>,
     /// Bytes of proposals that may still be made.
     room: Semaphore,
     waiting: AtomicUsize,
@@ -73,7 +77,8 @@ impl<A: AsyncRuntime> Member<A> {
         let identity = Arc::new(Identity::new(settings.me.clone(), found.owner.cluster.or(cluster)));
         let state = State::new(me);
         let log = Log::new(reader.clone(), writer.clone());
-        let store = Store::new(Arc::clone(&state), Arc::clone(&file), reader, writer.clone(), threads);
+        let builder = Builder::new(Arc::clone(&file), reader, writer.clone(), threads);
+        let store = Store::new(Arc::clone(&state), builder.clone());
         let raft = match Raft::<A>::new(me, config, network(Arc::clone(&identity)), log, store).await {
             Ok(raft) => raft,
             Err(error) => {
@@ -83,7 +88,18 @@ impl<A: AsyncRuntime> Member<A> {
         };
         let room = Semaphore::new(PROPOSAL_BYTES_MAX);
         let waiting = AtomicUsize::new(0);
-        let member = Arc::new(Self { raft, state, writer, identity, settings, threads, room, waiting });
+        let member = Arc::new(Self {
+            raft,
+            state,
+            writer,
+            builder,
+            identity,
+            settings,
+            threads,
+            contacts: OnceLock::new(),
+            room,
+            waiting,
+        });
         drop(A::spawn(keeper::keep(Arc::clone(&member))));
         Ok(member)
     }
@@ -103,29 +119,37 @@ impl<A: AsyncRuntime> Member<A> {
 
     /// Proposes a command, stamped with log time, and waits for its reply.
     pub(crate) async fn propose(&self, command: Command) -> Result<Reply, ProposeError> {
-        let _place = Place::take(&self.waiting)?;
         let mut entry = Entry { time: self.state.read().clock.now(), wall: self.wall(), command };
+        self.propose_bytes(|| {
+            let mut bytes = Vec::new();
+            entry.time = self.state.read().clock.now();
+            entry.encode(&mut bytes);
+            Proposal(bytes.into())
+        })
+        .await
+    }
+
+    /// Proposes what `make` makes, which is asked anew for each attempt.
+    pub(crate) async fn propose_bytes(&self, mut make: impl FnMut() -> Proposal) -> Result<Reply, ProposeError> {
+        let _place = Place::take(&self.waiting)?;
         let patience = self.settings.timing.election_max.saturating_mul(2);
         let started = A::Instant::now();
         loop {
-            let mut bytes = Vec::new();
-            entry.encode(&mut bytes);
-            let room = u32::try_from(bytes.len().min(PROPOSAL_BYTES_MAX)).unwrap_or(u32::MAX);
+            let proposal = make();
+            let room = u32::try_from(proposal.0.len().min(PROPOSAL_BYTES_MAX)).unwrap_or(u32::MAX);
             let _room = self.room.acquire_many(room).await.map_err(|_| self.stopped())?;
-            let forward = match self.write(Proposal(bytes.into())).await? {
+            let forward = match self.write(proposal).await? {
                 Ok(reply) => return Ok(reply),
                 Err(forward) => forward,
             };
-            if self.is_leader(&forward) {
-                // Elected a moment ago, or cut off: a moment will tell.
-                if started.elapsed() >= patience {
-                    return Err(ProposeError::NoQuorum { missing: self.missing() });
-                }
-                A::sleep(self.settings.timing.heartbeat).await;
-                entry.time = self.state.read().clock.now();
-                continue;
+            if !self.is_leader(&forward) {
+                return Err(ProposeError::NotLeader { leader: self.leader_of(forward) });
             }
-            return Err(ProposeError::NotLeader { leader: self.leader_of(forward) });
+            // Elected a moment ago, or cut off: a moment will tell.
+            if started.elapsed() >= patience {
+                return Err(ProposeError::NoQuorum { missing: self.missing() });
+            }
+            A::sleep(self.settings.timing.heartbeat).await;
         }
     }
 
@@ -156,6 +180,13 @@ impl<A: AsyncRuntime> Member<A> {
 
     /// Reads what every proposal answered before this call has left, and perhaps later ones.
     pub(crate) async fn read(&self, query: &Query) -> Result<Reply, ProposeError> {
+        self.confirm().await?;
+        Ok(self.state.read().replica.machine.read(query))
+    }
+
+    /// Completes when a majority has confirmed, after this call, that this member leads, and when everything that was
+    /// answered before is applied here.
+    pub(crate) async fn confirm(&self) -> Result<(), ProposeError> {
         let patience = self.settings.timing.election_max.saturating_mul(2);
         let started = A::Instant::now();
         loop {
@@ -163,7 +194,7 @@ impl<A: AsyncRuntime> Member<A> {
                 Ok(linearizer) => {
                     let ready = linearizer.try_await_ready(&self.raft, Some(patience)).await;
                     return match ready.map_err(|error| self.fatal(&error))? {
-                        Ok(_) => Ok(self.state.read().machine.read(query)),
+                        Ok(_) => Ok(()),
                         Err(_) => Err(ProposeError::Busy),
                     };
                 }
@@ -186,11 +217,11 @@ impl<A: AsyncRuntime> Member<A> {
     pub(crate) fn read_stale(&self, query: &Query) -> (Reply, Age) {
         let metrics = self.metrics();
         let applied = self.state.read();
-        let machine = &applied.machine;
+        let machine = &applied.replica.machine;
         let age = Age {
-            applied: machine.applied(),
+            applied: LogIndex(applied.replica.last.map_or(0, |last| last.index)),
             revision: machine.revision(),
-            since_leader: status::since_leader(&metrics),
+            since_leader: self.state.since_leader(&metrics),
         };
         (machine.read(query), age)
     }
@@ -228,9 +259,9 @@ impl<A: AsyncRuntime> Member<A> {
         }
     }
 
-    /// Voters that have not answered this leader for the longest election timeout; on others all but itself.
+    /// Voters that have not answered this leader for the longest election timeout; on others it is a guess.
     pub(crate) fn missing(&self) -> Vec<Peer> {
-        status::missing(&self.metrics(), &self.settings)
+        status::missing(self, &self.metrics())
     }
 
     fn leads_with_quorum(&self, within: Duration) -> bool {
@@ -262,7 +293,7 @@ impl<A: AsyncRuntime> Member<A> {
     }
 
     /// For people. The simulated runtime has no wall clock, or runs would differ.
-    fn wall(&self) -> WallMs {
+    pub(crate) fn wall(&self) -> WallMs {
         match self.threads {
             Threads::Real => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

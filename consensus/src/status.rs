@@ -9,7 +9,6 @@ use openraft::{AsyncRuntime, Instant, ServerState};
 
 use crate::member::Member;
 use crate::peer::{ClusterId, NodeId, Peer};
-use crate::settings::Settings;
 use crate::types::{LogId, Types};
 
 /// What a member knows, at one moment.
@@ -133,21 +132,21 @@ impl Role {
     }
 }
 
-/// Since this member last heard of a leader, or as a leader of a majority.
-pub(crate) fn since_leader<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>) -> Option<Duration> {
-    metrics.last_quorum_acked.map(|at| at.elapsed())
-}
-
-/// Voters that have not answered this leader for the longest election timeout; on others all but itself.
-pub(crate) fn missing<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>, settings: &Settings) -> Vec<Peer> {
+/// Voters that have not answered this member lately: a leader for the longest election timeout, another one, which only
+/// asks for votes, for three of them.
+pub(crate) fn missing<A: AsyncRuntime>(member: &Member<A>, metrics: &RaftMetrics<Types<A>>) -> Vec<Peer> {
     let membership = metrics.membership_config.membership();
-    let answers = |id: &NodeId| {
-        let heartbeat = metrics.heartbeat.as_ref()?.get(id)?;
-        heartbeat.map(|at| at.elapsed() <= settings.timing.election_max)
+    let patience = member.settings.timing.election_max;
+    let answers = |id: &NodeId| match &metrics.heartbeat {
+        Some(heartbeat) => heartbeat.get(id).copied().flatten().is_some_and(|at| at.elapsed() <= patience),
+        None => {
+            let answered = member.contacts.get().and_then(|contacts| contacts.last_answered(*id));
+            answered.is_some_and(|answered| answered <= patience.saturating_mul(3))
+        }
     };
     membership
         .voter_ids()
-        .filter(|id| *id != settings.me.id && !answers(id).unwrap_or(false))
+        .filter(|id| *id != member.settings.me.id && !answers(id))
         .filter_map(|id| membership.get_node(&id).cloned())
         .collect()
 }
@@ -163,7 +162,7 @@ impl Status {
         let stopped = metrics.running_state.as_ref().err().map(|error| member.reason(error));
         let writer = member.writer.state();
         let applied = member.state.read();
-        let machine = &applied.machine;
+        let machine = &applied.replica.machine;
         Self {
             id: member.settings.me.id,
             cluster: member.identity.cluster(),
@@ -176,7 +175,7 @@ impl Status {
             progress: progress(&metrics),
             last_log: LogIndex(metrics.last_log_index.unwrap_or(0)),
             committed: index(&metrics.local_committed),
-            applied: index(&applied.last),
+            applied: index(&applied.replica.last),
             snapshot: index(&metrics.snapshot),
             purged: index(&metrics.purged),
             time: machine.time(),
@@ -184,7 +183,7 @@ impl Status {
             revision: machine.revision(),
             compacted: machine.compacted(),
             usage: machine.usage(),
-            quorum: quorum(&metrics, &member.settings),
+            quorum: quorum(member, &metrics),
             syncs: writer.syncs.load(Ordering::Relaxed),
             appended: writer.appended.load(Ordering::Relaxed),
             appended_bytes: writer.appended_bytes.load(Ordering::Relaxed),
@@ -220,15 +219,15 @@ fn progress<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>) -> Vec<Progress> {
     replication.iter().map(one).collect()
 }
 
-fn quorum<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>, settings: &Settings) -> Quorum {
+fn quorum<A: AsyncRuntime>(member: &Member<A>, metrics: &RaftMetrics<Types<A>>) -> Quorum {
     if metrics.membership_config.voter_ids().next().is_none() {
         return Quorum::None;
     }
-    let answered = metrics.last_quorum_acked.is_some_and(|at| at.elapsed() <= settings.timing.election_max);
+    let answered = metrics.last_quorum_acked.is_some_and(|at| at.elapsed() <= member.settings.timing.election_max);
     let ok = match metrics.state {
         ServerState::Leader => answered,
         ServerState::Learner | ServerState::Follower => metrics.current_leader.is_some(),
         ServerState::Candidate | ServerState::Shutdown => false,
     };
-    if ok { Quorum::Ok } else { Quorum::Lost { missing: missing(metrics, settings) } }
+    if ok { Quorum::Ok } else { Quorum::Lost { missing: missing(member, metrics) } }
 }

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
-use folkmoot_coordination::{Change, Entry, LogIndex, Machine, Reply};
+use folkmoot_coordination::{Change, LogIndex, Reply};
 use futures_util::{Stream, StreamExt};
 use openraft::alias::{WatchReceiverOf, WatchSenderOf};
+use openraft::metrics::RaftMetrics;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::type_config::TypeConfigExt;
-use openraft::{AsyncRuntime, OptionalSend, RaftSnapshotBuilder, WatchSender};
+use openraft::{AsyncRuntime, Instant, OptionalSend, RaftSnapshotBuilder, WatchSender};
 
 use crate::clock::Clock;
 use crate::file::{DataFile, Stored};
@@ -18,8 +20,8 @@ use crate::image::Image;
 use crate::limits::{APPEND_BYTES, APPLY_BATCH, CHUNK_BYTES};
 use crate::log::Reader;
 use crate::peer::NodeId;
-use crate::records::Damaged;
-use crate::types::{ImageMeta, LogEntry, LogId, Members, Payload, Snapshot, Types};
+use crate::replica::Replica;
+use crate::types::{ImageMeta, LogEntry, LogId, Members, Snapshot, Types};
 use crate::writer::{Change as Write, Threads, Writer};
 
 /// What this member has applied, shared by all who read it.
@@ -28,21 +30,27 @@ pub(crate) struct State<A: AsyncRuntime> {
     applied: RwLock<Applied<A>>,
     pub(crate) hub: Arc<Hub>,
     progress: Mutex<WatchSenderOf<Types<A>, LogIndex>>,
+    /// When a leader was last heard of, looked up now and then.
+    heard: Mutex<Option<A::Instant>>,
 }
 
-/// The state after the last applied entry.
+/// The state after the last applied entry, and the clock that goes on from it.
 pub(crate) struct Applied<A: AsyncRuntime> {
-    pub(crate) machine: Machine,
-    pub(crate) last: Option<LogId>,
-    pub(crate) members: Members,
+    pub(crate) replica: Replica,
     pub(crate) clock: Clock<A>,
 }
 
 impl<A: AsyncRuntime> State<A> {
     pub(crate) fn new(me: NodeId) -> Arc<Self> {
-        let applied = Applied { machine: Machine::new(), last: None, members: Members::default(), clock: Clock::new() };
+        let applied = Applied { replica: Replica::default(), clock: Clock::new() };
         let (progress, _) = Types::<A>::watch_channel(LogIndex(0));
-        Arc::new(Self { me, applied: RwLock::new(applied), hub: Arc::default(), progress: Mutex::new(progress) })
+        Arc::new(Self {
+            me,
+            applied: RwLock::new(applied),
+            hub: Arc::default(),
+            progress: Mutex::new(progress),
+            heard: Mutex::new(None),
+        })
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Applied<A>> {
@@ -52,6 +60,16 @@ impl<A: AsyncRuntime> State<A> {
     /// The last index applied, to be looked at when it moves.
     pub(crate) fn progress(&self) -> WatchReceiverOf<Types<A>, LogIndex> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).subscribe()
+    }
+
+    pub(crate) fn heard(&self, at: Option<A::Instant>) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Since this member last heard of a leader, or as a leader of a majority.
+    pub(crate) fn since_leader(&self, metrics: &RaftMetrics<Types<A>>) -> Option<Duration> {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.last_quorum_acked.map(|at| at.elapsed()).or_else(|| heard.map(|at| at.elapsed()))
     }
 
     fn moved(&self, index: LogIndex) {
@@ -68,9 +86,8 @@ impl<A: AsyncRuntime> State<A> {
         let applied = &mut *guard;
         let mut replies = Vec::with_capacity(entries.len());
         for entry in entries {
-            let reply = apply_entry(&mut applied.machine, &mut applied.members, entry, changes)?;
-            applied.last = Some(entry.log_id);
-            let time = applied.machine.time();
+            let reply = applied.replica.apply(entry, changes)?;
+            let time = applied.replica.machine.time();
             if entry.log_id.leader_id.node_id == self.me {
                 applied.clock.lead(time);
             } else {
@@ -78,16 +95,17 @@ impl<A: AsyncRuntime> State<A> {
             }
             replies.push(reply);
         }
+        if std::mem::take(&mut applied.replica.replaced) {
+            self.hub.forget();
+        }
         Ok(replies)
     }
 
-    fn replace(&self, machine: Machine, meta: &ImageMeta) {
+    fn replace(&self, replica: Replica) {
+        let index = LogIndex(replica.last.map_or(0, |last| last.index));
         let mut applied = self.write();
-        applied.clock.follow(machine.time());
-        applied.machine = machine;
-        applied.last = meta.last_log_id;
-        applied.members = meta.last_membership.clone();
-        let index = LogIndex(meta.last_log_id.map_or(0, |last| last.index));
+        applied.clock.follow(replica.machine.time());
+        applied.replica = replica;
         drop(applied);
         self.hub.forget();
         self.moved(index);
@@ -104,28 +122,6 @@ impl<A: AsyncRuntime> State<A> {
     }
 }
 
-/// Applies one entry; the same everywhere, or members would differ.
-fn apply_entry(
-    machine: &mut Machine,
-    members: &mut Members,
-    entry: &LogEntry,
-    changes: &mut Vec<Change>,
-) -> io::Result<Reply> {
-    match &entry.payload {
-        Payload::Blank => Ok(Reply::Done),
-        Payload::Membership(membership) => {
-            *members = Members::new(Some(entry.log_id), membership.clone());
-            Ok(Reply::Done)
-        }
-        Payload::Normal(proposal) => {
-            let index = entry.log_id.index;
-            let command = Entry::decode(&proposal.0)
-                .map_err(|error| Damaged::new(format!("the command in entry {index}"), error))?;
-            Ok(machine.apply(LogIndex(index), &command, changes))
-        }
-    }
-}
-
 /// The state machine of a member.
 pub(crate) struct Store<A: AsyncRuntime> {
     state: Arc<State<A>>,
@@ -133,15 +129,7 @@ pub(crate) struct Store<A: AsyncRuntime> {
 }
 
 impl<A: AsyncRuntime> Store<A> {
-    pub(crate) fn new(
-        state: Arc<State<A>>,
-        file: Arc<DataFile>,
-        log: Reader,
-        writer: Writer<A>,
-        threads: Threads,
-    ) -> Self {
-        let storing = Arc::new(tokio::sync::Mutex::new(()));
-        let builder = Builder { file, log, writer, threads, storing, target: None, members: Members::default() };
+    pub(crate) fn new(state: Arc<State<A>>, builder: Builder<A>) -> Self {
         Self { state, builder }
     }
 }
@@ -151,8 +139,8 @@ impl<A: AsyncRuntime> RaftStateMachine<Types<A>> for Store<A> {
     type SnapshotBuilder = Builder<A>;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, Members)> {
-        let applied = self.state.read();
-        Ok((applied.last, applied.members.clone()))
+        let replica = &self.state.read().replica;
+        Ok((replica.last, replica.members.clone()))
     }
 
     async fn apply<S>(&mut self, entries: S) -> io::Result<()>
@@ -182,20 +170,18 @@ impl<A: AsyncRuntime> RaftStateMachine<Types<A>> for Store<A> {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder<A> {
-        let applied = self.state.read();
-        Builder { target: applied.last, members: applied.members.clone(), ..self.builder.clone() }
+        self.builder.at(&self.state)
     }
 
     async fn install_snapshot(&mut self, meta: &ImageMeta, snapshot: Image) -> io::Result<()> {
         let stored = snapshot.id().is_some();
         let bytes = snapshot.bytes()?;
-        let source = bytes.clone();
-        let machine = on_thread(self.builder.threads, move || Machine::restore(&source)).await?;
-        let machine = machine.map_err(|error| Damaged::new("the state in the snapshot", error))?;
+        let (source, about) = (bytes.clone(), meta.clone());
+        let replica = on_thread(self.builder.threads, move || Replica::from_image(&source, &about)).await??;
         if !stored {
             self.builder.store(meta.clone(), bytes).await?;
         }
-        self.state.replace(machine, meta);
+        self.state.replace(replica);
         Ok(())
     }
 
@@ -232,10 +218,34 @@ impl<A: AsyncRuntime> Clone for Builder<A> {
 }
 
 impl<A: AsyncRuntime> Builder<A> {
+    pub(crate) fn new(file: Arc<DataFile>, log: Reader, writer: Writer<A>, threads: Threads) -> Self {
+        let storing = Arc::new(tokio::sync::Mutex::new(()));
+        Self { file, log, writer, threads, storing, target: None, members: Members::default() }
+    }
+
+    /// One for the state as it is.
+    fn at(&self, state: &State<A>) -> Self {
+        let replica = &state.read().replica;
+        Self { target: replica.last, members: replica.members.clone(), ..self.clone() }
+    }
+
+    /// A copy of the state as it is, made beside it.
+    pub(crate) async fn replica(&self, state: &State<A>) -> io::Result<Replica> {
+        let builder = self.at(state);
+        let base = builder.current()?;
+        on_thread(builder.threads, move || replay(base, &builder.log, builder.target)).await?
+    }
+
     fn current(&self) -> io::Result<Option<Snapshot>> {
         let found = self.file.snapshot()?;
         Ok(found
             .map(|(stored, chunks)| Snapshot { meta: stored.meta.clone(), snapshot: Image::stored(chunks, stored) }))
+    }
+
+    /// The current snapshot, if it holds all that is asked for.
+    fn newer(&self, current: Option<&Snapshot>) -> Option<Snapshot> {
+        current.filter(|current| current.meta.last_log_id >= self.target)?;
+        self.current().ok().flatten()
     }
 
     /// Writes a snapshot in pieces, and then makes it the current one, unless that is as new.
@@ -262,28 +272,32 @@ impl<A: AsyncRuntime> RaftSnapshotBuilder<Types<A>> for Builder<A> {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let base = self.current()?;
-        let newer = base.as_ref().is_some_and(|base| base.meta.last_log_id >= self.target);
-        if !newer {
-            let meta = ImageMeta { last_log_id: self.target, last_membership: self.members.clone() };
-            let (log, target) = (self.log.clone(), self.target);
-            let bytes = on_thread(self.threads, move || replay(base, &log, target)).await??;
-            self.store(meta, bytes).await?;
+        if let Some(newer) = self.newer(base.as_ref()) {
+            return Ok(newer);
+        }
+        let meta = ImageMeta { last_log_id: self.target, last_membership: self.members.clone() };
+        let (log, target) = (self.log.clone(), self.target);
+        let built = on_thread(self.threads, move || replay(base, &log, target)?.image()).await?;
+        match built {
+            Ok(image) => self.store(meta, image.into()).await?,
+            // Another member's snapshot came meanwhile, and the entries before it went.
+            Err(error) => {
+                let current = self.current()?;
+                return self.newer(current.as_ref()).ok_or(error);
+            }
         }
         self.current()?.ok_or_else(|| io::Error::other("nothing was applied, so there is no snapshot"))
     }
 }
 
 /// The state at `target`: that of the snapshot before, and the entries since.
-fn replay(base: Option<Snapshot>, log: &Reader, target: Option<LogId>) -> io::Result<Bytes> {
-    let mut machine = Machine::new();
-    let mut next = 0;
-    if let Some(Snapshot { meta, snapshot }) = base {
-        let restored = Machine::restore(&snapshot.bytes()?);
-        machine = restored.map_err(|error| Damaged::new("the state in the snapshot", error))?;
-        next = meta.last_log_id.map_or(0, |last| last.index.saturating_add(1));
-    }
-    let end = target.map_or(0, |target| target.index.saturating_add(1));
-    let mut members = Members::default();
+fn replay(base: Option<Snapshot>, log: &Reader, target: Option<LogId>) -> io::Result<Replica> {
+    let mut replica = match base {
+        Some(Snapshot { meta, snapshot }) => Replica::from_image(&snapshot.bytes()?, &meta)?,
+        None => Replica::default(),
+    };
+    let behind = |log_id: Option<LogId>| log_id.map_or(0, |log_id| log_id.index.saturating_add(1));
+    let (mut next, end) = (behind(replica.last), behind(target));
     let mut changes = Vec::new();
     while next < end {
         let entries = log.some(next, end, APPEND_BYTES)?;
@@ -293,12 +307,10 @@ fn replay(base: Option<Snapshot>, log: &Reader, target: Option<LogId>) -> io::Re
         next = last.log_id.index.saturating_add(1);
         for entry in &entries {
             changes.clear();
-            apply_entry(&mut machine, &mut members, entry, &mut changes)?;
+            replica.apply(entry, &mut changes)?;
         }
     }
-    let mut bytes = Vec::new();
-    machine.snapshot(&mut bytes);
-    Ok(Bytes::from(bytes))
+    Ok(replica)
 }
 
 /// Runs long work beside the runtime.

@@ -87,7 +87,7 @@ async fn run<A: AsyncRuntime>(
         drop(progress.borrow_and_update());
         let (reply, revision) = {
             let applied = state.read();
-            (applied.machine.read(&Query::Watch(query.clone())), applied.machine.revision())
+            (applied.replica.machine.read(&Query::Watch(query.clone())), applied.replica.machine.revision())
         };
         #[expect(clippy::wildcard_enum_match_arm, reason = "a watch is answered with changes or compacted")]
         let record = match reply {

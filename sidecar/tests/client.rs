@@ -73,7 +73,8 @@ async fn a_stream_brings_events_and_lets_queries_be_answered() {
     assert_eq!(next_user_event(&mut events).await, ("deploy".into(), Some(b"v1".to_vec())));
 
     let mut request = QueryRequest { name: "load".into(), request_ack: true, ..Default::default() };
-    request.timeout = 2_000_000_000;
+    // Long enough to be answered by a machine that stands still for some seconds.
+    request.timeout = 5_000_000_000;
     let mut answers = client.query(request).await.unwrap();
     let EventRecord::Query(query) = next(&mut events).await else { panic!("a query is due") };
     client.respond(query.id, Some("0.5".into())).await.unwrap();

@@ -209,10 +209,10 @@ fn settings_that_go_reads_and_drops_have_their_effect() {
     };
     let plain = write("plain.json", r#"{"enable_compression": false, "disable_coordinates": true}"#);
     let agent = Agent::start(Kind::Folkmoot, "bern", &[&plain]);
-    assert!(agent.text().contains("Message Compression Enabled: false"), "{}", agent.text());
+    assert!(agent.text().contains("Message Compression Enabled: false"));
     assert_eq!(agent.rpc().coordinate("bern"), None);
     let agent = Agent::start(Kind::Folkmoot, "bern", &[&plain, "-disable-compression=false"]);
-    assert!(agent.text().contains("Message Compression Enabled: true"), "{}", agent.text());
+    assert!(agent.text().contains("Message Compression Enabled: true"));
     let strict = write("strict.json", r#"{"validate_node_names": true, "MsgpackUseNewTimeFormat": true}"#);
     let (code, text) = refused(Kind::Folkmoot, directory.path(), &["-node=bad_name!", &strict]);
     assert_eq!(code, Some(1));

@@ -54,7 +54,12 @@ impl Victim {
     /// It answers, knows exactly the members it knew, and is no larger than allowed.
     fn is_unharmed(&mut self) {
         assert!(self.agent.is_running(), "the agent ended");
-        assert_eq!(self.agent.rpc().members(), self.before);
+        let mut rpc = self.agent.rpc();
+        // On a machine that stood still the peer is called failed until it says that it lives.
+        eventually("the members are those of before", || {
+            let rows = rpc.members();
+            if rows == self.before { Ok(()) } else { Err(format!("{rows:#?}")) }
+        });
         self.is_small();
     }
 
@@ -268,7 +273,8 @@ fn slow_clients_and_flooding_clients_disturb_nobody_else() {
     for _ in 0..3_000 {
         busy.event("flood", &payload, false).unwrap();
     }
-    let answered_within = Duration::from_secs(10);
+    // Well below the time after which the agent gives a deaf client up (30 s).
+    let answered_within = Duration::from_secs(15);
     let begun = std::time::Instant::now();
     victim.is_unharmed();
     assert!(begun.elapsed() < answered_within, "other clients wait for the deaf one");

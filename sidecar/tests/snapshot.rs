@@ -95,7 +95,7 @@ fn first_moments(kind: Kind, file: &[u8], address: &Arc<Loopback>, arguments: &[
     fs::write(&path, file).unwrap();
     let flag = snapshot_flag(&path);
     let mut agent = Agent::start_at(kind, "n1", Arc::clone(address), &[&[flag.as_str()], arguments].concat());
-    assert!(agent.text().contains("Snapshot: true"), "{}", agent.text());
+    assert!(agent.text().contains("Snapshot: true"));
     let others = |agent: &Agent| {
         let lines = agent.lines();
         let tried = lines.iter().filter_map(|line| line.split("re-join to previously known node: ").nth(1));
@@ -271,7 +271,7 @@ fn a_peer_that_had_failed_is_found_again_and_its_line_means_nothing_to_go() {
     node.kill();
     let mut go = Agent::start_at(Kind::Go, "node", Arc::clone(&address), &arguments);
     assert!(times(&mut go.rpc())[0] > 0);
-    assert!(!go.text().contains("snapshot line") && !go.text().contains("Attempting re-join"), "{}", go.text());
+    assert!(!go.text().contains("snapshot line") && !go.text().contains("Attempting re-join"));
     go.kill();
     peer.restart();
     let node = Agent::start_at(Kind::Folkmoot, "node", address, &arguments);
@@ -313,12 +313,12 @@ fn a_leave_forgets_the_peers_unless_rejoining_is_configured() {
             node.wait_for_line("Re-joined to previously known node: peer");
             peer.rpc().event("after", b"", false).unwrap();
             node.wait_for_line("user-event: after");
-            assert!(!node.text().contains("user-event: before"), "{}", node.text());
+            assert!(!node.text().contains("user-event: before"));
         } else {
             assert_eq!(times(&mut node.rpc())[1], 1, "the event clock is forgotten");
             node.rpc().event("alone", b"", false).unwrap();
             node.wait_for_line("user-event: alone");
-            assert!(!node.text().contains("re-join to"), "{}", node.text());
+            assert!(!node.text().contains("re-join to"));
             assert_eq!(node.rpc().statuses().len(), 1);
         }
     }
@@ -440,7 +440,7 @@ fn a_full_disk_is_told_once_and_the_file_goes_on_when_there_is_room() {
         2 => Ok(()),
         other => Err(format!("event-clock: {other}")),
     });
-    assert_eq!(node.text().matches("Failed to update snapshot").count(), 1, "{}", node.text());
+    assert_eq!(node.text().matches("Failed to update snapshot").count(), 1);
     // Full again at the end: the agent still ends as it should.
     let _ = fs::write(&filler, vec![0; 1024 * 1024]);
     node.signal(Signal::Interrupt);
@@ -479,7 +479,7 @@ fn a_directory_that_takes_no_new_file_is_told_and_lines_go_on() {
     });
     node.signal(Signal::Terminate);
     assert_eq!(node.wait_for_exit().code(), Some(1));
-    assert_eq!(node.text().matches("Compaction failed").count(), 1, "{}", node.text());
+    assert_eq!(node.text().matches("Compaction failed").count(), 1);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Tests of the group as a whole. They stand inside the crate, because they put another network, another disk and another
 //! runtime under it than users may.
 
+mod backups;
+mod damage;
 mod disk;
+mod edges;
 mod net;
 mod simulation;
 mod walking;

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use folkmoot_coordination::{ClientId, Command, Key, Operation, Query, Reply, Request, RequestId, Ttl, collections};
+use bytes::Bytes;
+use folkmoot_coordination::{
+    ClientId, Command, Key, Operation, Query, Reply, Request, RequestId, Ttl, Value, collections, kv,
+};
 use openraft::{AsyncRuntime, Instant};
 use openraft_rt_sim::{SimInstant, SimRuntime};
 
@@ -171,7 +174,12 @@ impl World {
     }
 
     pub(crate) async fn client(&self) -> ClientId {
-        let command = Command::RegisterClient { ttl: Ttl::try_from(3_600_000).unwrap() };
+        self.short_client(3_600_000).await
+    }
+
+    /// A client that is forgotten after a while.
+    pub(crate) async fn short_client(&self, millis: u64) -> ClientId {
+        let command = Command::RegisterClient { ttl: Ttl::try_from(millis).unwrap() };
         let reply = self.propose(command).await;
         let Reply::Registered(client) = reply else { panic!("{reply:?}") };
         client
@@ -197,13 +205,20 @@ impl World {
     /// The state of a member as bytes.
     pub(crate) fn state(&self, number: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.member(number).state.read().machine.snapshot(&mut bytes);
+        self.member(number).state.read().replica.machine.snapshot(&mut bytes);
         bytes
     }
 }
 
 pub(crate) fn add(client: ClientId, request: u64) -> Command {
     let operation = Operation::Counter(counter(), collections::CounterCommand::Add(1));
+    let (request, acknowledged_below) = (RequestId(request), RequestId(request));
+    Command::Client(Request { client, request, acknowledged_below, operation })
+}
+
+pub(crate) fn put(client: ClientId, request: u64, value: Bytes) -> Command {
+    let (key, value) = (Key::try_from("key").unwrap(), Value::try_from(value).unwrap());
+    let operation = Operation::Kv(kv::Command::Put(kv::Put { key, value, life: kv::Life::Unlimited }));
     let (request, acknowledged_below) = (RequestId(request), RequestId(request));
     Command::Client(Request { client, request, acknowledged_below, operation })
 }

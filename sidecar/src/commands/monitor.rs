@@ -31,9 +31,10 @@ pub(super) async fn run(arguments: &[OsString], out: &mut Output) -> Result<(), 
     let flags = DEFINITION.parse(arguments)?;
     let level = flags.text("log-level").unwrap_or("INFO").to_uppercase();
     let client = connect(&flags).await?;
+    let interrupt = Interrupt::new();
     let events = client.stream("*").await.map_err(Failure::during("Error starting stream"))?;
     let logs = client.monitor(level).await.map_err(Failure::during("Error starting monitor"))?;
-    follow(events, logs, Interrupt::new(), out).await
+    follow(events, logs, interrupt, out).await
 }
 
 const REMOTE_ENDED: &str =

@@ -29,6 +29,7 @@ pub(super) async fn run(arguments: &[OsString], out: &mut Output) -> Result<(), 
     let flags = DEFINITION.parse(arguments)?;
     let verbose = flags.boolean("verbose") == Some(true);
     let client = connect(&flags).await?;
+    let interrupt = Interrupt::new();
     let members = client.members().await.map_err(Failure::during("Error getting members"))?;
     let live: BTreeSet<Text> =
         members.iter().filter(|member| member.status == "alive").map(|member| member.name.clone()).collect();
@@ -36,7 +37,7 @@ pub(super) async fn run(arguments: &[OsString], out: &mut Output) -> Result<(), 
     let ping = QueryRequest { name: PING.into(), request_ack: true, ..Default::default() };
     let mut answers = client.query(ping).await.map_err(Failure::during("Error sending query"))?;
     out.line("Starting reachability test...")?;
-    let result = gather(&mut answers, if verbose { Detail::Acks } else { Detail::None }, out).await?;
+    let result = gather(&mut answers, interrupt, if verbose { Detail::Acks } else { Detail::None }, out).await?;
     if verbose {
         let (total, last) = (result.total.as_secs_f64(), result.last.as_secs_f64());
         out.line(format!("Query time: {total:.2} sec, time to last response: {last:.2} sec"))?;
@@ -58,9 +59,13 @@ struct Gathered {
     last: Duration,
 }
 
-async fn gather(answers: &mut QueryAnswers, detail: Detail, out: &mut Output) -> Result<Gathered, Failure> {
+async fn gather(
+    answers: &mut QueryAnswers,
+    mut interrupt: Interrupt,
+    detail: Detail,
+    out: &mut Output,
+) -> Result<Gathered, Failure> {
     let start = Instant::now();
-    let mut interrupt = Interrupt::new();
     let mut gathered =
         Gathered { acks: 0, from: BTreeSet::new(), duplicates: false, total: Duration::ZERO, last: Duration::ZERO };
     loop {

@@ -101,11 +101,16 @@ fn repeat(word: &str) -> String {
     format!("{before}{}", "x".repeat(times))
 }
 
-/// Runs the command of a capture with our program; `variables` are the defaults of its environment.
-pub fn run(capture: &Capture, mut command: Command, variables: &[(&str, &str)]) -> Output {
+/// The command of a capture with our program; `variables` are the defaults of its environment.
+pub fn command(capture: &Capture, mut command: Command, variables: &[(&str, &str)]) -> Command {
     command.args(&capture.words).envs(variables.iter().copied());
     command.envs(capture.variables.iter().map(|(name, value)| (name, value)));
-    command.output().unwrap()
+    command
+}
+
+/// Runs it.
+pub fn run(capture: &Capture, program: Command, variables: &[(&str, &str)]) -> Output {
+    command(capture, program, variables).output().unwrap()
 }
 
 /// What varies between runs: the order of lines and of tags, digits where `digits` says so.

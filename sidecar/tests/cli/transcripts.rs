@@ -52,6 +52,30 @@ fn replay(case: &Json) {
     assert_eq!(json!(lines), end["stdout_lines"], "{id}: {output:?}");
 }
 
+/// The interrupt comes before the agent's last reply: it is remembered, and the monitor ends as it does later.
+#[test]
+fn an_interrupt_while_the_monitor_starts_is_remembered() {
+    let listener = TcpListener::bind("127.0.27.4:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let child = Kind::Folkmoot.command(&["monitor"]).env("SERF_RPC_ADDR", address).spawn().unwrap();
+    let mut agent = RecordedAgent::new(listener.accept().unwrap().0);
+    let mut stopped = Vec::new();
+    for command in ["handshake", "stream", "monitor", "stop", "stop"] {
+        let header = agent.receive("interrupt");
+        assert_eq!(header.get("Command").as_text(), command);
+        let body = agent.receive("interrupt");
+        match command {
+            "monitor" => interrupt(&child),
+            "stop" => stopped.push(body.get("Stop").as_int()),
+            _ => {}
+        }
+        let reply = Value::map([("Error", Value::text("")), ("Seq", header.get("Seq").clone())]);
+        agent.socket.write_all(&reply.encode()).unwrap();
+    }
+    agent.expect_end("interrupt");
+    assert_eq!((stopped, finish(child).status.code()), (vec![3, 2], Some(0)));
+}
+
 struct RecordedAgent {
     socket: TcpStream,
     buffer: Vec<u8>,

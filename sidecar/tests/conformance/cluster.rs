@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::rpc::MemberRow;
-use crate::support::{Agent, Kind, Loopback, eventually};
+use crate::support::{Agent, Kind, Loopback, eventually, eventually_within};
 
+/// Longest time from a crash to `failed` among five agents with default settings: every live node is probed once per round
+/// (4 s), a probe lasts 1 s, and a suspicion nobody confirms lasts 6 x 4 s (docs/spec/memberlist.md). Doubled, because the
+/// machine is shared.
+const FAILURE_SEEN_WITHIN: Duration = Duration::from_secs(2 * (4 + 1 + 24));
 /// Every agent answers these queries in this way.
 const HANDLERS: [&str; 6] = [
     "-event-handler=query:load=echo 0.5",
@@ -73,7 +78,7 @@ impl Cluster {
 
     /// Waits until both agents asked show the same, seen from each, and it is as wanted.
     pub fn eventually_equal(&self, wanted: impl Fn(&BTreeMap<String, MemberRow>) -> bool) {
-        eventually("both agents show the same members", || {
+        eventually_within(FAILURE_SEEN_WITHIN, "both agents show the same members", || {
             let seen = self.asked().map(|view| {
                 let mut rpc = view.agent().rpc();
                 let rows: BTreeMap<_, _> = rpc.members().into_iter().map(|row| (row.name.clone(), row)).collect();

@@ -1,13 +1,14 @@
 //! Runs the rows of `command_rows.rs`: four times each, and all four have to be equal.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use super::cluster::{Cluster, View};
 use super::command_rows::{self as rows, Row};
 use super::normal::{Seen, Vary};
-use super::support::{Agent, Directory, Kind, Loopback, Signal};
+use super::support::{Agent, Directory, Kind, Loopback, Signal, Turnstile};
 
 /// 32 bytes, in base64.
 pub const KEY: &str = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=";
@@ -38,7 +39,16 @@ impl Programs {
 
     /// The command of a row for the agent of `view`.
     pub fn start(&self, kind: Kind, view: &View<'_>, row: &Row) -> Child {
-        let address = view.agent().rpc_address().to_string();
+        self.start_at(view.agent().rpc_address(), kind, view, row)
+    }
+
+    /// As [`Self::start`], once the agent has answered the query before.
+    fn start_in_turn(&self, turnstile: &Turnstile, kind: Kind, view: &View<'_>, row: &Row) -> Child {
+        turnstile.pass(view.agent().rpc_address(), |address| self.start_at(address, kind, view, row))
+    }
+
+    fn start_at(&self, address: SocketAddr, kind: Kind, view: &View<'_>, row: &Row) -> Child {
+        let address = address.to_string();
         let fill = |word: &str| {
             let word = word.replace("RPC_OF_SELF", &address).replace("LONG", &"x".repeat(LONG));
             view.concrete(&word.replace("FIRST_KEY", KEY).replace("SECOND_KEY", rows::SECOND_KEY))
@@ -56,10 +66,14 @@ impl Programs {
     }
 
     /// Runs a row, four times, and compares. `Err` has all four.
-    fn run(&self, views: &[View<'_>; 2], row: &Row) -> Result<(), String> {
+    fn run(&self, views: &[View<'_>; 2], turnstile: &Turnstile, row: &Row) -> Result<(), String> {
         let runs = [(Kind::Go, 0), (Kind::Folkmoot, 0), (Kind::Go, 1), (Kind::Folkmoot, 1)];
+        let start = |kind, agent: usize| match is_query(row) {
+            true => self.start_in_turn(turnstile, kind, &views[agent], row),
+            false => self.start(kind, &views[agent], row),
+        };
         let started = runs.map(|(kind, agent)| {
-            let child = self.start(kind, &views[agent], row);
+            let child = start(kind, agent);
             // Changes are made one after the other; everything else at the same time.
             if row.changes { Started::Ended(child.wait_with_output().unwrap()) } else { Started::Runs(child) }
         });
@@ -74,26 +88,40 @@ impl Programs {
                 if !is_fault_of_go || agent == 1 {
                     break;
                 }
-                output = self.start(kind, &views[agent], row).wait_with_output().unwrap();
+                output = start(kind, agent).wait_with_output().unwrap();
             }
             seen.push(Seen::of(Some(views[agent]), &output, row.varies));
         }
         compare(row, seen)
     }
 
-    /// Runs rows in order and reports every difference at the end.
+    /// Runs rows in order, queries that follow one another at the same time, and reports every difference at the end.
     pub fn run_all(&self, cluster: &Cluster, rows: &[Row]) {
-        let failures: Vec<String> = rows.iter().filter_map(|row| self.run_settled(cluster, row).err()).collect();
+        let turnstile = Turnstile::new(&cluster.agents);
+        let groups = rows.chunk_by(|row, next| is_query(row) && is_query(next));
+        let failures: Vec<String> = groups.flat_map(|group| self.run_group(cluster, &turnstile, group)).collect();
         assert!(failures.is_empty(), "{} of {} rows differ:\n{}", failures.len(), rows.len(), failures.join("\n"));
     }
 
-    fn run_settled(&self, cluster: &Cluster, row: &Row) -> Result<(), String> {
-        let result = self.run(&cluster.asked(), row);
+    fn run_group(&self, cluster: &Cluster, turnstile: &Turnstile, group: &[Row]) -> Vec<String> {
+        std::thread::scope(|scope| {
+            let run = |row| scope.spawn(move || self.run_settled(cluster, turnstile, row));
+            let runs: Vec<_> = group.iter().map(run).collect();
+            runs.into_iter().filter_map(|run| run.join().unwrap().err()).collect()
+        })
+    }
+
+    fn run_settled(&self, cluster: &Cluster, turnstile: &Turnstile, row: &Row) -> Result<(), String> {
+        let result = self.run(&cluster.asked(), turnstile, row);
         if row.changes {
             cluster.eventually_equal(|_| true);
         }
         result
     }
+}
+
+fn is_query(row: &Row) -> bool {
+    row.words.first() == Some(&"query")
 }
 
 enum Started {
@@ -183,7 +211,9 @@ fn commands_at_agents_that_ask_for_a_key() {
     // Nobody has joined anybody.
     let cluster = Cluster { agents: agents.collect() };
     let programs = Programs::new();
+    // Nobody else hears their queries.
+    let turnstile = Turnstile::new(&[]);
     let failures: Vec<String> =
-        rows::SECURED.iter().filter_map(|row| programs.run(&cluster.asked(), row).err()).collect();
+        rows::SECURED.iter().filter_map(|row| programs.run(&cluster.asked(), &turnstile, row).err()).collect();
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }

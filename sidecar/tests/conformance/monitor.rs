@@ -61,10 +61,11 @@ fn watch(view: View<'_>, mut child: Child, hidden: &[&str]) -> Shown {
     });
     fire(&second);
     eventually("the monitor shows the next event", || {
-        // The block of an event and the log line about it come in any order.
+        // The block of an event and the log lines about it come in any order.
         let block = shows(&format!("Name: \"{second}\""));
-        let logged = hidden.contains(&"INFO") || hidden.contains(&"DEBUG") || shows(&format!("user-event: {second}"));
-        if block && logged { Ok(()) } else { Err(format!("{:#?}", lines.lock().unwrap())) }
+        let received = hidden.contains(&"INFO") || shows(&format!("Received event: user-event: {second}"));
+        let requested = hidden.contains(&"DEBUG") || shows(&format!("Requesting user event send: {second}"));
+        if block && received && requested { Ok(()) } else { Err(format!("{:#?}", lines.lock().unwrap())) }
     });
     let interrupt = format!("kill -INT {}", child.id());
     assert!(Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());

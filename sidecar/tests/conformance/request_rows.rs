@@ -35,6 +35,8 @@ pub struct Row {
     pub first_line_only: bool,
     /// Sent to one agent after the other.
     pub changes: bool,
+    /// Sent at the same time as its neighbours of which this is true too.
+    pub shared: bool,
 }
 
 fn text(text: &str) -> Value {
@@ -56,7 +58,16 @@ fn handshake(seq: u64) -> Step {
 /// A row whose steps follow a handshake.
 fn row(name: &'static str, steps: Vec<Step>) -> Row {
     let steps = std::iter::once(handshake(0)).chain(steps).collect();
-    Row { name, steps, varies: &[], any_order: false, unordered: false, first_line_only: false, changes: false }
+    Row {
+        name,
+        steps,
+        varies: &[],
+        any_order: false,
+        unordered: false,
+        first_line_only: false,
+        changes: false,
+        shared: false,
+    }
 }
 
 /// A row of one request.
@@ -247,7 +258,7 @@ fn streamed_queries() -> Vec<Row> {
             vec![
                 stream(1, "query:ask-SELF"),
                 Step::Fence,
-                send(2, "query", query("ask-SELF", 2_000, &[("FilterNodes", Value::Array(vec![text("SELF")]))])),
+                send(2, "query", query("ask-SELF", 5_000, &[("FilterNodes", Value::Array(vec![text("SELF")]))])),
                 Step::Until(1, "Name", "ask-SELF"),
                 Step::Respond(3, 1, Value::Bin(b"an answer".to_vec())),
                 Step::Fence,
@@ -261,7 +272,7 @@ fn streamed_queries() -> Vec<Row> {
             vec![
                 stream(1, "query:big-SELF"),
                 Step::Fence,
-                send(2, "query", query("big-SELF", 2_000, &[("FilterNodes", Value::Array(vec![text("SELF")]))])),
+                send(2, "query", query("big-SELF", 5_000, &[("FilterNodes", Value::Array(vec![text("SELF")]))])),
                 Step::Until(1, "Name", "big-SELF"),
                 Step::Respond(3, 1, Value::Bin(vec![b'x'; 2_000])),
                 Step::Fence,
@@ -303,9 +314,13 @@ fn query(name: &str, timeout: i128, more: &[(&str, Value)]) -> Value {
     Value::Map(entries)
 }
 
+/// How long queries last that somebody answers: enough for a machine that stands still for some seconds.
+const LONG_MS: i128 = 8_000;
+
 fn queries() -> Vec<Row> {
     let ask = |name, body| Row {
         any_order: true,
+        shared: true,
         ..row(name, vec![send(1, "query", body), Step::Fence, Step::Until(1, "Type", "done")])
     };
     let refused = |name, body| one(name, "query", body);
@@ -313,15 +328,15 @@ fn queries() -> Vec<Row> {
     let tags = |key: &str, value: &str| ("FilterTags", Value::Map(vec![(text(key), text(value))]));
     let acks = ("RequestAck", Value::Bool(true));
     vec![
-        ask("query", query("load", 2_000, &[])),
-        ask("query: acks", query("load", 2_000, std::slice::from_ref(&acks))),
-        ask("query: nodes", query("load", 2_000, &[acks.clone(), nodes(&["SELF", "AWAY", "nobody"])])),
-        ask("query: tags", query("load", 2_000, &[acks.clone(), tags("role", "we")])),
+        ask("query", query("load", LONG_MS, &[])),
+        ask("query: acks", query("load", LONG_MS, std::slice::from_ref(&acks))),
+        ask("query: nodes", query("load", LONG_MS, &[acks.clone(), nodes(&["SELF", "AWAY", "nobody"])])),
+        ask("query: tags", query("load", LONG_MS, &[acks.clone(), tags("role", "we")])),
         ask("query: bad pattern", query("load", 500, &[acks.clone(), tags("role", "(")])),
-        ask("query: nodes and tags", query("load", 2_000, &[acks.clone(), nodes(&["MATE"]), tags("role", "db")])),
-        ask("query: relays", query("load", 2_000, &[acks.clone(), ("RelayFactor", Value::Int(2))])),
-        ask("query: bytes", query("odd", 2_000, &[acks.clone(), ("Payload", Value::Bin(vec![0, 255]))])),
-        ask("query: answers too long", query("long", 2_000, std::slice::from_ref(&acks))),
+        ask("query: nodes and tags", query("load", LONG_MS, &[acks.clone(), nodes(&["MATE"]), tags("role", "db")])),
+        ask("query: relays", query("load", LONG_MS, &[acks.clone(), ("RelayFactor", Value::Int(2))])),
+        ask("query: bytes", query("odd", LONG_MS, &[acks.clone(), ("Payload", Value::Bin(vec![0, 255]))])),
+        ask("query: answers too long", query("long", LONG_MS, std::slice::from_ref(&acks))),
         ask("query: nobody answers", query("nothing", 500, &[])),
         ask("query: over at once", query("nothing", -1, &[])),
         ask("query: the usual time", Value::map([("Name", text("load")), ("RequestAck", Value::Bool(true))])),

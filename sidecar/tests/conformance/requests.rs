@@ -8,7 +8,7 @@ use super::commands::KEY;
 use super::normal::of_0_9_4;
 use super::request_rows::{self as rows, Row, Step};
 use super::support::rpc::Received;
-use super::support::{Agent, Kind, Loopback, PATIENCE, Rpc, Value};
+use super::support::{Agent, Kind, Loopback, PATIENCE, Rpc, Turnstile, Value};
 
 /// The Seq of the request whose reply says that everything before is answered.
 const FENCE: u64 = 1 << 40;
@@ -204,9 +204,16 @@ fn kind_of(value: Value) -> Value {
     }
 }
 
-fn converse(view: View<'_>, row: &Row) -> Conversation {
+fn converse(view: View<'_>, turnstile: &Turnstile, row: &Row) -> Conversation {
     let mut client = Client::new(view);
-    row.steps.iter().for_each(|step| client.step(step));
+    let mut turn = row.shared.then(|| turnstile.enter());
+    for step in &row.steps {
+        client.step(step);
+        if matches!(step, Step::Fence) {
+            turn = None;
+        }
+    }
+    drop(turn);
     if !client.conversation.closed {
         client.fence();
     }
@@ -222,34 +229,43 @@ fn converse(view: View<'_>, row: &Row) -> Conversation {
     normal(view, row, conversation)
 }
 
-/// Runs rows in order and reports every difference at the end.
+/// Runs rows in order, those that may be shared at the same time, and reports every difference at the end.
 fn run_all(cluster: &Cluster, rows: &[Row]) {
-    let mut failures = Vec::new();
-    for row in rows {
-        let [go, ours] = cluster.asked();
-        let (go, ours) = if row.changes {
-            (converse(go, row), converse(ours, row))
-        } else {
+    let turnstile = Turnstile::new(&cluster.agents);
+    let groups = rows.chunk_by(|row, next| row.shared && next.shared);
+    let failures: Vec<String> = groups
+        .flat_map(|group| {
             std::thread::scope(|scope| {
-                let go = scope.spawn(|| converse(go, row));
-                let ours = converse(ours, row);
-                (go.join().unwrap(), ours)
+                let runs: Vec<_> = group.iter().map(|row| scope.spawn(|| run(cluster, &turnstile, row))).collect();
+                runs.into_iter().filter_map(|run| run.join().unwrap().err()).collect::<Vec<_>>()
             })
-        };
-        if go != ours {
-            failures.push(format!("{}\n  Go:   {go:?}\n  ours: {ours:?}", row.name));
-        }
-        if row.changes {
-            cluster.eventually_equal(|_| true);
-        }
-    }
+        })
+        .collect();
     assert!(failures.is_empty(), "{} of {} rows differ:\n{}", failures.len(), rows.len(), failures.join("\n"));
+}
+
+/// Sends one row to both agents. An error has both conversations.
+fn run(cluster: &Cluster, turnstile: &Turnstile, row: &Row) -> Result<(), String> {
+    let [go, ours] = cluster.asked();
+    let (go, ours) = if row.changes {
+        (converse(go, turnstile, row), converse(ours, turnstile, row))
+    } else {
+        std::thread::scope(|scope| {
+            let go = scope.spawn(|| converse(go, turnstile, row));
+            let ours = converse(ours, turnstile, row);
+            (go.join().unwrap(), ours)
+        })
+    };
+    if row.changes {
+        cluster.eventually_equal(|_| true);
+    }
+    if go == ours { Ok(()) } else { Err(format!("{}\n  Go:   {go:?}\n  ours: {ours:?}", row.name)) }
 }
 
 /// Tells both agents asked to leave, last of all.
 fn leave(cluster: &mut Cluster) {
     let row = rows::leave();
-    let [go, ours] = cluster.asked().map(|view| converse(view, &row));
+    let [go, ours] = cluster.asked().map(|view| converse(view, &Turnstile::new(&[]), &row));
     assert_eq!(ours, go, "leave: ours left, Go right");
     for index in [0, 2] {
         assert_eq!(cluster.agents[index].wait_for_exit().code(), Some(0));
@@ -282,7 +298,7 @@ fn requests_to_agents_that_ask_for_a_key() {
     let cluster = Cluster { agents: agents.collect() };
     let mut failures = Vec::new();
     for row in rows::secured() {
-        let [go, ours] = cluster.asked().map(|view| converse(view, &row));
+        let [go, ours] = cluster.asked().map(|view| converse(view, &Turnstile::new(&[]), &row));
         if go != ours {
             failures.push(format!("{}\n  Go:   {go:?}\n  ours: {ours:?}", row.name));
         }

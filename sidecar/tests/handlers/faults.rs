@@ -3,21 +3,24 @@
 
 use std::time::{Duration, Instant};
 
-use super::scratch::{Scratch, cli, query};
+use super::scratch::{Scratch, cli, first_answer, query};
 use super::support::{Agent, Kind, Signal, eventually};
 
-/// Log lines about handlers from `mark` on, without time, as far as both agents write them.
-fn told(agent: &Agent, mark: usize) -> Vec<String> {
-    let about = ["script output", "Error invoking", "slow, execution", "Failed to respond"];
+/// Log lines about handlers from `mark` on, without time, as far as both agents write them. On a busy machine any script
+/// may be slow: that is told of only where `slow` says it has to be.
+fn told(agent: &Agent, mark: usize, slow: bool) -> Vec<String> {
+    let about = ["script output", "Error invoking", "Failed to respond"];
     let lines = agent.lines().split_off(mark);
-    let lines = lines.iter().filter(|line| about.iter().any(|part| line.contains(part)));
+    let lines = lines
+        .iter()
+        .filter(|line| about.iter().any(|part| line.contains(part)) || (slow && line.contains("slow, execution")));
     lines.map(|line| line[line.find('[').unwrap()..].to_owned()).collect()
 }
 
 /// Waits until the log says `wanted`, and nothing else, of handlers.
 fn wait_for_told(agent: &Agent, mark: usize, wanted: &[&str]) {
     eventually(&format!("the log of {:?} says it", agent.kind), || {
-        let told = told(agent, mark);
+        let told = told(agent, mark, wanted.iter().any(|line| line.contains("slow, execution")));
         if told == wanted { Ok(()) } else { Err(format!("{told:#?}")) }
     });
 }
@@ -126,10 +129,13 @@ fn scripts_that_misbehave_are_told_of_in_gos_words() {
         }
         for (name, _, answer, log) in QUERIES {
             let mark = agent.mark();
-            rpc.query(query(name, b"in", 500)).unwrap();
-            let responses = rpc.answers().responses;
-            let expected: Vec<_> = answer.iter().map(|answer| ("alpha".to_owned(), answer.to_vec())).collect();
-            assert_eq!(responses, expected, "{kind:?} {name}");
+            if let Some(answer) = answer {
+                assert_eq!(first_answer(&agent, name, b"in"), answer, "{kind:?} {name}");
+            } else {
+                // Over before the script `late` answers.
+                rpc.query(query(name, b"in", 500)).unwrap();
+                assert_eq!(rpc.answers().responses, [], "{kind:?} {name}");
+            }
             wait_for_told(&agent, mark, log);
         }
     }
@@ -243,16 +249,13 @@ fn a_flood_for_a_slow_script_is_dropped_counted_and_logged_while_rpc_answers() {
     let mut rpc = agent.rpc();
     rpc.event("flood", b"", false).unwrap();
     agent.wait_for_line("slow, execution exceeding 1s");
-    let mut slowest = Duration::ZERO;
+    // The script hangs as long as the test wants: whoever is answered did not wait for it.
     for number in 1..ROOM + 300 {
         rpc.event("flood", b"", false).unwrap();
         if number % 100 == 0 {
-            let begun = Instant::now();
             rpc.statuses();
-            slowest = slowest.max(begun.elapsed());
         }
     }
-    assert!(slowest < Duration::from_secs(2), "RPC took {slowest:?}");
     agent.wait_for_line(&format!("[WARN] agent: Dropping events for handler '{slow}': too many wait already"));
     let address = format!("-rpc-addr={}", agent.rpc_address());
     let expected = format!("config  runs=0  failed=0  dropped=300  waiting={ROOM}  {slow}\n");
@@ -268,6 +271,16 @@ fn a_flood_for_a_slow_script_is_dropped_counted_and_logged_while_rpc_answers() {
     });
 }
 
+/// A process that does not outlive its test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn keys_of_the_agent_stay_out_of_the_environment_of_scripts() {
     let scratch = Scratch::new();
@@ -278,9 +291,7 @@ fn keys_of_the_agent_stay_out_of_the_environment_of_scripts() {
     command.arg(format!("-bind={}", address.gossip())).arg(format!("-rpc-addr={}", address.rpc()));
     command.env("FOLKMOOT_ENCRYPT", "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=").env("FOLKMOOT_LOG_LEVEL", "info");
     command.env_remove("FOLKMOOT_TEST_AGENT");
-    let mut child = command.spawn().unwrap();
+    let _child = Ended(command.spawn().unwrap());
     super::support::Rpc::connect(address.rpc()).event("x", b"", false).unwrap();
     scratch.wait_for("out", "FOLKMOOT_LOG_LEVEL=info\nend\n");
-    child.kill().unwrap();
-    child.wait().unwrap();
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::support::{Kind, Value, eventually};
+use super::support::{Agent, Kind, PATIENCE, Value, eventually};
 
 /// A directory that goes when the test does. Scripts that wait for its file `held` to go end with it.
 pub struct Scratch(PathBuf);
@@ -65,6 +65,21 @@ pub fn query(name: &str, payload: &[u8], timeout_ms: i128) -> Value {
         ("Payload", Value::Bin(payload.to_vec())),
         ("Timeout", Value::Int(timeout_ms * 1_000_000)),
     ])
+}
+
+/// The first answer to a query that may take its time: it lasts longer than any machine stands still, and nobody waits
+/// for its end.
+pub fn first_answer(agent: &Agent, name: &str, payload: &[u8]) -> Vec<u8> {
+    let mut rpc = agent.rpc();
+    rpc.query(query(name, payload, 25_000)).unwrap();
+    loop {
+        let record = rpc.record(PATIENCE).expect("an answer or the end of the query");
+        match record.get("Type").as_text().as_str() {
+            "response" => return record.get("Payload").as_bytes(),
+            "ack" => {}
+            other => panic!("{other} before any answer to {name}"),
+        }
+    }
 }
 
 /// Standard output of a command that has to succeed, or has to fail.

@@ -7,10 +7,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Loopback, PATIENCE, Rpc, eventually};
+use super::{Loopback, PATIENCE, Rpc, eventually, reason};
 
 /// Output lines kept per agent; the oldest go first.
 const LINES_MAX: usize = 50_000;
+/// Output lines shown of an agent whose test fails.
+const TAIL_LINES: usize = 40;
 
 /// Whose program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +145,7 @@ impl Agent {
             format!("-rpc-addr={}", address.rpc()),
         ];
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        reason::remember();
         let mut child = kind.spawn(&all.iter().map(String::as_str).collect::<Vec<_>>(), &variables);
         let output = Output::of(&mut child);
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -154,14 +157,15 @@ impl Agent {
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 self.output.wait_for_end();
-                panic!("{:?} agent {} ended at start with {status}:\n{}", self.kind, self.name, self.text());
+                panic!("{:?} agent {} ended at start with {status}", self.kind, self.name);
             }
-            // A connection alone proves nothing about who listens; the process says itself that it runs.
-            let runs = self.lines().iter().any(|line| line.contains("Serf agent running!"));
+            // A connection alone proves nothing about who listens; the process says itself that it runs, in a banner
+            // that ends with this line.
+            let runs = self.has_line_from(0, "Log data will now stream in");
             if runs && TcpStream::connect_timeout(&self.rpc_address(), Duration::from_secs(1)).is_ok() {
                 return self;
             }
-            assert!(Instant::now() < deadline, "{:?} agent {} does not serve:\n{}", self.kind, self.name, self.text());
+            assert!(Instant::now() < deadline, "{:?} agent {} does not serve", self.kind, self.name);
             std::thread::park_timeout(Duration::from_millis(10));
         }
     }
@@ -211,10 +215,9 @@ impl Agent {
 
     /// Waits until the process has ended by itself.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
-        let (name, output) = (self.name.clone(), Arc::clone(&self.output));
         let child = &mut self.child;
-        let status = eventually(&format!("{name} ends"), || {
-            child.try_wait().unwrap().ok_or_else(|| format!("it runs; output:\n{}", output.text()))
+        let status = eventually(&format!("{} ends", self.name), || {
+            child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned())
         });
         self.output.wait_for_end();
         status
@@ -252,10 +255,17 @@ impl Agent {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(state);
-                panic!("{} does not print {part:?}; it printed:\n{}", self.name, self.text());
+                panic!("{} does not print {part:?}", self.name);
             }
             state = self.output.changed.wait_timeout(state, left).unwrap().0;
         }
+    }
+
+    /// Whether a line from `mark` on contains `part`.
+    pub fn has_line_from(&self, mark: usize, part: &str) -> bool {
+        let state = self.output.state.lock().unwrap();
+        let from = mark.saturating_sub(state.dropped);
+        state.lines.iter().skip(from).any(|line| line.contains(part))
     }
 
     /// Resident memory in KiB, from the kernel.
@@ -278,8 +288,9 @@ impl Drop for Agent {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let lines = self.lines();
-            let tail = &lines[lines.len().saturating_sub(60)..];
+            let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];
             eprintln!("--- last lines of {:?} agent {} ---\n{}", self.kind, self.name, tail.join("\n"));
+            eprintln!("--- the test failed because ---\n{}", reason::last());
         }
     }
 }

@@ -13,7 +13,9 @@ pub mod agent;
 pub mod directory;
 pub mod log;
 pub mod msgpack;
+pub mod reason;
 pub mod rpc;
+pub mod turnstile;
 pub mod wait;
 
 pub use address::Loopback;
@@ -21,6 +23,7 @@ pub use agent::{Agent, Kind, Signal};
 pub use directory::Directory;
 pub use msgpack::Value;
 pub use rpc::Rpc;
+pub use turnstile::Turnstile;
 pub use wait::{eventually, eventually_within};
 
 use std::time::Duration;
