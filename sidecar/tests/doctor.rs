@@ -28,11 +28,14 @@ fn doctor(address: &Loopback, more: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
-fn assert_says(said: &(Option<i32>, String), exit: i32, parts: &[&str]) {
-    assert_eq!(said.0, Some(exit), "{}", said.1);
-    for part in parts {
-        assert!(said.1.contains(part), "{part:?} is not in:\n{}", said.1);
-    }
+/// Waits until doctor says all of this of the agent at `address`, and gives what it says: members that stand still for
+/// longer than it waits rightly do not answer.
+fn says(address: &Loopback, more: &[&str], exit: i32, parts: &[&str]) -> String {
+    eventually(&format!("doctor says {parts:?}"), || {
+        let (code, text) = doctor(address, more);
+        let all = code == Some(exit) && parts.iter().all(|part| text.contains(part));
+        if all { Ok(text.clone()) } else { Err(format!("exit code {code:?}\n{text}")) }
+    })
 }
 
 /// Two agents that know each other as alive.
@@ -57,11 +60,10 @@ fn wait_for(agent: &Agent, member: &str, status: &str) {
 fn a_healthy_cluster_of_both_kinds_is_well_from_either_agent() {
     for (one, other) in [(Kind::Folkmoot, Kind::Go), (Kind::Go, Kind::Folkmoot)] {
         let (alpha, beta) = pair(one, other, &[]);
-        let said = doctor(&alpha.address, &[]);
         let beta = format!("ok     reach: beta at {} answers by UDP and by TCP", beta.gossip());
         let parts = ["ok     agent: alpha answers", &beta, "ok     clock: ", "ok     versions: ", "All is well."];
-        assert_says(&said, 0, &parts);
-        assert!(!said.1.contains("WRONG"), "{}", said.1);
+        let said = says(&alpha.address, &[], 0, &parts);
+        assert!(!said.contains("WRONG"), "{said}");
     }
 }
 
@@ -70,34 +72,30 @@ fn a_dead_member_is_named_with_what_to_do() {
     let (alpha, mut beta) = pair(Kind::Folkmoot, Kind::Go, &[]);
     beta.kill();
     wait_for(&alpha, "beta", "failed");
-    let said = doctor(&alpha.address, &[]);
     let seen = format!(
         "WRONG  reach: beta at {} does not answer: UDP connection refused, TCP connection refused",
         beta.gossip()
     );
-    assert_says(&said, 1, &[&seen, "folkmoot force-leave beta", "1 thing has to be changed."]);
+    says(&alpha.address, &[], 1, &[&seen, "folkmoot force-leave beta", "1 thing has to be changed."]);
 }
 
 #[test]
 fn encrypted_members_are_pinged_with_the_key_and_a_wrong_one_is_told() {
     let encrypt = format!("-encrypt={KEY}");
     let (alpha, _beta) = pair(Kind::Go, Kind::Folkmoot, &[&encrypt]);
-    let right = doctor(&alpha.address, &[&encrypt]);
-    assert_says(&right, 0, &["ok     keys: every member has the key", "answers by UDP and by TCP"]);
-    let without = doctor(&alpha.address, &[]);
-    assert_says(&without, 0, &["note   keys: ", "UDP and TCP pings are not checked"]);
-    assert!(!without.1.contains("answers by UDP"), "{}", without.1);
-    let wrong = doctor(&alpha.address, &[&format!("-encrypt={OTHER_KEY}")]);
+    says(&alpha.address, &[&encrypt], 0, &["ok     keys: every member has the key", "answers by UDP and by TCP"]);
+    let without = says(&alpha.address, &[], 0, &["note   keys: ", "UDP and TCP pings are not checked"]);
+    assert!(!without.contains("answers by UDP"), "{without}");
     let parts = ["WRONG  keys: the key of the settings is not one of the cluster's", "beta at ", "it has another key"];
-    assert_says(&wrong, 1, &parts);
-    assert!(!wrong.1.contains(KEY) && !wrong.1.contains(OTHER_KEY), "keys are not shown: {}", wrong.1);
+    let wrong = says(&alpha.address, &[&format!("-encrypt={OTHER_KEY}")], 1, &parts);
+    assert!(!wrong.contains(KEY) && !wrong.contains(OTHER_KEY), "keys are not shown: {wrong}");
 }
 
 #[test]
 fn a_key_that_the_agent_does_not_use_is_told() {
     let alpha = Agent::start(Kind::Folkmoot, "alpha", &["-profile=local"]);
-    let said = doctor(&alpha.address, &[&format!("-encrypt={KEY}")]);
-    assert_says(&said, 1, &["the settings have a key, but the agent that runs does not encrypt"]);
+    let told = "the settings have a key, but the agent that runs does not encrypt";
+    says(&alpha.address, &[&format!("-encrypt={KEY}")], 1, &[told]);
 }
 
 /// A member whose advertised address is the test's: what reaches it is up to the test.
@@ -168,9 +166,8 @@ fn a_member_that_only_tcp_reaches_is_told_as_such() {
     let arguments = ["-profile=local", &advertise, &join];
     let _beta = Agent::start_at(Kind::Go, "beta", Arc::new(address), &arguments);
     wait_for(&alpha, "beta", "alive");
-    let said = doctor(&alpha.address, &[]);
     let seen = format!("WRONG  reach: only TCP reaches beta at {}: UDP no answer", front.gossip());
-    assert_says(&said, 1, &[&seen, "open UDP port 7946"]);
+    says(&alpha.address, &[], 1, &[&seen, "open UDP port 7946"]);
 }
 
 #[test]
@@ -181,10 +178,10 @@ fn a_member_that_only_udp_reaches_is_told_as_such() {
     let beta = member_behind(&front, &alpha);
     forward_udp(socket, beta.address.gossip());
     let seen = format!("WRONG  reach: only UDP reaches beta at {}: TCP connection refused", front.gossip());
-    assert_says(&doctor(&alpha.address, &[]), 1, &[&seen, "open TCP port 7946"]);
+    says(&alpha.address, &[], 1, &[&seen, "open TCP port 7946"]);
     // One that accepts and is silent is no better.
     let _swallows = TcpListener::bind(front.gossip()).unwrap();
-    assert_says(&doctor(&alpha.address, &[]), 1, &["TCP connects but does not answer"]);
+    says(&alpha.address, &[], 1, &["TCP connects but does not answer"]);
 }
 
 #[test]
@@ -195,9 +192,9 @@ fn another_node_at_a_members_address_is_told() {
     let _gamma = Agent::start_at(Kind::Go, "gamma", address, &["-profile=local"]);
     wait_for(&alpha, "beta", "failed");
     let seen = format!("WRONG  name: at {} another node answers than beta", beta.gossip());
-    assert_says(&doctor(&alpha.address, &[]), 1, &[&seen]);
-    let said = doctor(&alpha.address, &["-node=other"]);
-    assert_says(&said, 1, &["the settings name this node 'other', the agent that runs is 'alpha'"]);
+    says(&alpha.address, &[], 1, &[&seen]);
+    let told = "the settings name this node 'other', the agent that runs is 'alpha'";
+    says(&alpha.address, &["-node=other"], 1, &[told]);
 }
 
 #[test]
@@ -205,10 +202,10 @@ fn without_an_agent_the_ports_are_looked_at_one_by_one() {
     let address = Loopback::fresh();
     let (tcp, udp) = (format!("TCP {}", address.gossip()), format!("UDP {}", address.gossip()));
     let free = [format!("ok     ports: {tcp} is free"), format!("ok     ports: {udp} is free")];
-    assert_says(&doctor(&address, &[]), 1, &["WRONG  agent: cannot ask the agent", &free[0], &free[1]]);
+    says(&address, &[], 1, &["WRONG  agent: cannot ask the agent", &free[0], &free[1]]);
     let _taken = UdpSocket::bind(address.gossip()).unwrap();
     let used = format!("WRONG  ports: {udp} is used by another program");
-    assert_says(&doctor(&address, &[]), 1, &[&free[0], &used]);
+    says(&address, &[], 1, &[&free[0], &used]);
 }
 
 #[test]
@@ -218,18 +215,17 @@ fn settings_that_cannot_be_used_are_told_and_the_rest_is_checked_all_the_same() 
     let config = directory.file("agent.json");
     let flag = format!("-config-file={}", config.display());
     std::fs::write(&config, r#"{"no_such_key": 1}"#).unwrap();
-    let said = doctor(&alpha.address, &[&flag]);
-    assert_says(&said, 1, &["WRONG  config: ", "no_such_key"]);
+    says(&alpha.address, &[&flag], 1, &["WRONG  config: ", "no_such_key"]);
     for (text, words) in [
         (r#"{"profile": "fast"}"#, "Unknown profile: fast"),
         (r#"{"protocol": 9}"#, "Protocol version '9' too high"),
         (r#"{"encrypt_key": "AAAA"}"#, "key size must be 16, 24 or 32 bytes"),
     ] {
         std::fs::write(&config, text).unwrap();
-        assert_says(&doctor(&alpha.address, &[&flag]), 1, &["WRONG  config: ", words, "answers by UDP and by TCP"]);
+        says(&alpha.address, &[&flag], 1, &["WRONG  config: ", words, "answers by UDP and by TCP"]);
     }
     std::fs::write(&config, r#"{"tags": {"role": "web"}}"#).unwrap();
-    assert_says(&doctor(&alpha.address, &[&flag]), 0, &["ok     config: the settings can be used"]);
+    says(&alpha.address, &[&flag], 0, &["ok     config: the settings can be used"]);
 }
 
 #[test]
@@ -239,29 +235,29 @@ fn paths_that_cannot_be_written_are_told_and_good_ones_stay_as_they_are() {
     let good = directory.file("snapshot");
     std::fs::write(&good, "alive: x 127.0.47.1:7946\n").unwrap();
     let flag = format!("-snapshot={}", good.display());
-    assert_says(&doctor(&alpha.address, &[&flag]), 0, &["ok     disk: -snapshot "]);
+    says(&alpha.address, &[&flag], 0, &["ok     disk: -snapshot "]);
     assert_eq!(std::fs::read_to_string(&good).unwrap(), "alive: x 127.0.47.1:7946\n");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left behind");
 
     let missing = ["-snapshot=/nowhere/at/all", "-tags-file=/nowhere/at/all"];
     let parts = ["-snapshot /nowhere/at/all cannot be written: no such file", "-tags-file /nowhere/at/all cannot be"];
-    assert_says(&doctor(&alpha.address, &missing), 1, &parts);
+    says(&alpha.address, &missing, 1, &parts);
     let is_directory = format!("-snapshot={}", directory.path().display());
-    assert_says(&doctor(&alpha.address, &[&is_directory]), 1, &["cannot be written: is a directory"]);
+    says(&alpha.address, &[&is_directory], 1, &["cannot be written: is a directory"]);
     // A disk that is full.
     let disk = Directory::small_disk(64);
     let rest = std::fs::write(disk.file("rest"), vec![0; 1 << 20]);
     assert!(rest.is_err());
     let full = format!("-snapshot={}", disk.file("snapshot").display());
-    assert_says(&doctor(&alpha.address, &[&full]), 1, &["cannot be written: no space left on device"]);
+    says(&alpha.address, &[&full], 1, &["cannot be written: no space left on device"]);
 }
 
 #[test]
 fn the_rpc_key_is_needed_and_json_says_the_same() {
     let address = Arc::new(Loopback::fresh());
     let alpha = Agent::start_secured(Kind::Folkmoot, "alpha", address, "s3cret");
-    assert_says(&doctor(&alpha.address, &[]), 1, &["WRONG  agent: ", "Authentication required"]);
-    let said = doctor(&alpha.address, &["-rpc-auth=s3cret", "-format=json"]);
-    assert_says(&said, 0, &["\"wrong\": 0,", "\"check\": \"reach\",", "\"level\": \"ok\","]);
-    assert_says(&doctor(&alpha.address, &["-format=xml"]), 1, &["Invalid output format"]);
+    says(&alpha.address, &[], 1, &["WRONG  agent: ", "Authentication required"]);
+    let json = ["-rpc-auth=s3cret", "-format=json"];
+    says(&alpha.address, &json, 0, &["\"wrong\": 0,", "\"check\": \"reach\",", "\"level\": \"ok\","]);
+    says(&alpha.address, &["-format=xml"], 1, &["Invalid output format"]);
 }

@@ -15,9 +15,10 @@ mod support;
 use std::net::{TcpListener, UdpSocket};
 use std::process::Child;
 use std::sync::Arc;
+use std::time::Duration;
 
 use support::rpc::Received;
-use support::{Agent, Kind, Loopback, PATIENCE, Rpc, Value, eventually};
+use support::{Agent, Kind, Loopback, PATIENCE, Rpc, Value, eventually_within};
 
 const HELP: &str = "[help]";
 const STARTING: &str = "==> Starting Serf agent...";
@@ -31,12 +32,15 @@ struct Ending {
     stderr: Vec<String>,
 }
 
+/// A name that nobody knows is asked of every name server of the machine, which may be slow to say so.
+const ENDS_WITHIN: Duration = Duration::from_secs(120);
+
 /// Runs `agent` with an address of its own and these arguments until it ends by itself.
 fn run(kind: Kind, address: &Loopback, arguments: &[&str]) -> Ending {
     let own = [format!("-bind={}", address.ip()), format!("-rpc-addr={}", address.rpc())];
     let all = [&["agent", "-node=alpha", &own[0], &own[1]], arguments].concat();
     let mut child = Ended(kind.command(&all).spawn().unwrap());
-    let exit = eventually(&format!("{kind:?} ends with {arguments:?}"), || {
+    let exit = eventually_within(ENDS_WITHIN, &format!("{kind:?} ends with {arguments:?}"), || {
         child.0.try_wait().unwrap().ok_or_else(|| "it runs".to_owned())
     });
     let lines = |stream: &mut dyn std::io::Read| {

@@ -5,6 +5,7 @@ gives str and leaves `Addr` as it is.
 """
 
 import socket
+import time
 
 import msgpack
 import pytest
@@ -95,12 +96,28 @@ def test_events_without_payload_and_with_long_payload_are_accepted(client):
 
 
 def test_coalesced_events_reach_a_stream_opened_right_after_them(client):
-    """serfclient's own test suite counts on the second by which the agent holds such events back."""
-    ok(client.event("first", "1"))
-    ok(client.event("second", "2"))
-    events = client.stream("user").body
-    names = {text(field(next(events).body, "Name")) for _ in range(2)}
-    assert names == {"first", "second"}
+    """serfclient's own test suite counts on the second by which the agent holds such events back.
+
+    On a machine that stood still for that second the stream is too late, which shows in the time it took: such a run
+    says nothing, and another one follows.
+    """
+    for attempt in range(10):
+        wanted = {"first-%d" % attempt, "second-%d" % attempt}
+        begun = time.monotonic()
+        for name in sorted(wanted):
+            ok(client.event(name, "x"))
+        listener = SerfClient(host=client.host, timeout=10)
+        events = listener.stream("user").body
+        # The agent reads the next request of a connection when the stream before it runs.
+        if time.monotonic() - begun > 0.8:
+            listener.close()
+            continue
+        names = set()
+        while not wanted <= names:
+            names.add(text(field(next(events).body, "Name")))
+        listener.close()
+        return
+    raise AssertionError("no run was quick enough")
 
 
 def test_stream_of_member_events_and_list_of_types(client, pair, start):

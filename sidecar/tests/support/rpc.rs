@@ -126,13 +126,24 @@ impl Rpc {
 
     /// Sends a request and gives its Seq.
     pub fn send(&mut self, command: &str, body: Option<Value>) -> u64 {
-        self.sequence += 1;
-        let sequence = self.sequence;
-        let header = Value::map([("Command", Value::text(command)), ("Seq", Value::Int(i128::from(sequence)))]);
-        let mut bytes = header.encode();
-        bytes.extend(body.iter().flat_map(Value::encode));
+        let bytes = self.request(command, body.as_ref());
         self.send_bytes(&bytes);
-        sequence
+        self.sequence
+    }
+
+    /// Sends many requests in one write.
+    pub fn send_all(&mut self, command: &str, bodies: impl Iterator<Item = Value>) {
+        let bytes: Vec<u8> = bodies.flat_map(|body| self.request(command, Some(&body))).collect();
+        self.send_bytes(&bytes);
+    }
+
+    fn request(&mut self, command: &str, body: Option<&Value>) -> Vec<u8> {
+        self.sequence += 1;
+        let seq = Value::Int(i128::from(self.sequence));
+        let header = Value::map([("Command", Value::text(command)), ("Seq", seq)]);
+        let mut bytes = header.encode();
+        bytes.extend(body.iter().flat_map(|body| body.encode()));
+        bytes
     }
 
     /// Waits for the reply header of `sequence`; records of streams that come first are kept.

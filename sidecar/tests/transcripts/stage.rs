@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::support::rpc::{Answers, Rpc};
 use crate::support::{Agent, Kind, Loopback, Signal, Value, eventually};
 
+/// How long a query of somebody else lasts: enough for a machine that stands still for some seconds.
+pub const ASKED_FOR: Duration = Duration::from_secs(5);
+
 /// The agents of one set-up and whoever else is connected to them.
 pub struct Stage {
     pub kind: Kind,
@@ -32,8 +35,8 @@ impl Stage {
 
     /// `alpha` and `beta` as most recordings have them, joined and quiet.
     pub fn pair(kind: Kind, alpha: &[&str], beta: &[&str]) -> Self {
-        let alpha = [alpha, &["-profile=local"]].concat();
-        let beta = [beta, &["-profile=local"]].concat();
+        let alpha = [&["-profile=local"], alpha].concat();
+        let beta = [&["-profile=local"], beta].concat();
         let agents = vec![start(kind, "alpha", 1, &alpha), start(kind, "beta", 2, &beta)];
         assert_eq!(agents[1].rpc().join(&["127.0.13.1"]), Ok(1));
         let stage = Self::of(kind, agents);
@@ -56,12 +59,26 @@ impl Stage {
 
     /// Starts another agent and joins it to the first.
     pub fn add(&mut self, name: &str, host: u8, arguments: &[&str]) {
-        let arguments = [arguments, &["-profile=local"]].concat();
         // An earlier process of this name gives its address back.
         self.agents.retain(|other| other.name != name);
-        let agent = start(self.kind, name, host, &arguments);
+        let agent = start(self.kind, name, host, &[arguments, &["-profile=local"]].concat());
         assert_eq!(agent.rpc().join(&["127.0.13.1"]), Ok(1));
         self.agents.push(agent);
+    }
+
+    /// Starts two agents that know each other and joins them to the first in one step: it hears of both at once.
+    pub fn add_both(&mut self, names: [&str; 2], hosts: [u8; 2], arguments: &[&str]) {
+        let arguments = [arguments, &["-profile=local"]].concat();
+        let [one, other] = [0, 1].map(|index| start(self.kind, names[index], hosts[index], &arguments));
+        assert_eq!(other.rpc().join(&[&one.gossip()]), Ok(1));
+        let mut rpc = one.rpc();
+        eventually("the two know each other", || match rpc.statuses().len() {
+            2 => Ok(()),
+            number => Err(format!("{number} members")),
+        });
+        rpc.finish();
+        assert_eq!(one.rpc().join(&["127.0.13.1"]), Ok(1));
+        self.agents.extend([one, other]);
     }
 
     /// Waits until all agents see one another alive and no event is on its way to a client: member events are held back
@@ -100,9 +117,20 @@ impl Stage {
         rpc.finish();
     }
 
+    /// Fires coalesced events that have to come within one second: all in one write.
+    pub fn fire_coalesced(&mut self, on: &str, name: &Value, payloads: impl Iterator<Item = Value>) {
+        let mut rpc = self.rpc(on);
+        let bodies = payloads
+            .map(|payload| Value::map([("Name", name.clone()), ("Payload", payload), ("Coalesce", Value::Bool(true))]));
+        rpc.send_all("event", bodies);
+        rpc.finish();
+    }
+
     /// Starts a query whose asker stays connected.
     pub fn ask(&mut self, on: &str, name: &Value, payload: &Value) {
-        let body = [("Name", name.clone()), ("Payload", payload.clone()), ("RequestAck", Value::Bool(true))];
+        let timeout = Value::Int(i128::try_from(ASKED_FOR.as_nanos()).unwrap());
+        let acks = ("RequestAck", Value::Bool(true));
+        let body = [("Name", name.clone()), ("Payload", payload.clone()), acks, ("Timeout", timeout)];
         let mut rpc = self.rpc(on);
         rpc.query(Value::map(body)).unwrap();
         self.asker = Some(rpc);
