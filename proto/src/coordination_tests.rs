@@ -134,3 +134,15 @@ fn a_body_follows_a_success_only() {
     assert!(!get.is_followed_by_body(&"no-group: x".into()));
     assert!(!Command::Coordination(CoordinationCommand::Watch).is_followed_by_body(&"".into()));
 }
+
+#[test]
+fn the_document_names_every_command_and_every_word_of_an_error() {
+    let document = include_str!("../../docs/rpc.md");
+    let (_, errors) = document.split_once("### Errors").unwrap();
+    let commands = CoordinationCommand::ALL.iter().map(|command| command.name());
+    let missing: Vec<_> = commands.filter(|name| !document.contains(&format!("`{name}`"))).collect();
+    assert_eq!(missing, [""; 0]);
+    let words = Code::ALL.iter().map(|code| code.as_str());
+    let missing: Vec<_> = words.filter(|word| !errors.contains(&format!("`{word}`"))).collect();
+    assert_eq!(missing, [""; 0]);
+}
