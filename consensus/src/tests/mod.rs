@@ -5,6 +5,7 @@ mod backups;
 mod damage;
 mod disk;
 mod edges;
+mod histories;
 mod net;
 mod simulation;
 mod walking;
