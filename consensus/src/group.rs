@@ -116,6 +116,11 @@ impl Group {
         self.member.read(&query).await
     }
 
+    /// As [`Group::read`], and of which revision the answer is.
+    pub(crate) async fn read_aged(&self, query: &Query) -> Result<(Reply, Age), ProposeError> {
+        self.member.read_aged(query).await
+    }
+
     /// Answers from what this member has, at once.
     #[must_use]
     pub fn read_stale(&self, query: &Query) -> (Reply, Age) {

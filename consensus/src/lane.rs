@@ -70,6 +70,14 @@ impl<T: Transport, A: AsyncRuntime> Lane<T, A> {
         opened.unwrap_or_else(|| Err(NoLink { reason: "given up".into(), refused: false }))
     }
 
+    /// Ends the stream, if there is one, and every request on it.
+    pub(crate) fn close(&self, reason: &str) {
+        let before = std::mem::replace(&mut *self.state(), State::Closed);
+        if let State::Open(link) = before {
+            link.close(reason);
+        }
+    }
+
     /// What there is, or what to wait for.
     fn start(self: &Arc<Self>, address: SocketAddr) -> Result<Opened, watch::Receiver<Option<Opened>>> {
         let mut state = self.state();

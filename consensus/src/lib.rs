@@ -1,9 +1,10 @@
 //! Raft around `coordination`: the only crate that names the Raft library.
 
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "access stands on all of it")]
 
+mod access;
 mod backup;
+mod calls;
 mod clock;
 mod config;
 mod data_directory;
@@ -14,6 +15,7 @@ pub mod founding;
 mod frames;
 mod group;
 mod hello;
+mod here;
 mod hub;
 mod image;
 mod keeper;
@@ -31,11 +33,14 @@ mod raft_frames;
 mod receive;
 mod records;
 mod replica;
+mod routes;
+mod serve;
 mod settings;
 mod status;
 mod store;
 mod tail;
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests grow into their harness")]
 mod tests;
 mod transport;
 mod types;
@@ -43,11 +48,14 @@ pub mod voters;
 mod watch;
 mod writer;
 
+pub use access::Access;
 pub use backup::{Backup, BackupHeader, OtherGroup};
+pub use calls::{Admin, AdminReply, CallError, Consistency};
 pub use data_directory::{DataDirectory, DirectoryError, Owner};
 pub use error::{BackupError, ChangeError, FoundError, OpenError, ProposeError};
 pub use group::Group;
 pub use peer::{ClusterId, NodeId, Peer};
+pub use serve::FoundingCall;
 pub use settings::{Settings, Timing};
 pub use status::{Age, Progress, Quorum, Role, Status};
 pub use transport::Transport;

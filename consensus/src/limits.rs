@@ -75,6 +75,43 @@ pub const INSTALL_PATIENCE: Duration = Duration::from_secs(300);
 /// make a new stream when they need one. It is closed.
 pub const SERVED_SILENCE: Duration = Duration::from_secs(300);
 
+/// Bytes of a watch's answer from another member: one revision, with everything that is remembered in it, in its
+/// envelope. The stream is closed.
+pub const WATCH_BYTES_MAX: usize = 2 * folkmoot_coordination::limits::HISTORY_BYTES_MAX;
+
+/// Calls of one stream that are served at a time, those that wait included. Ours: as above. Further ones are told `Busy`.
+pub const CALLS_PER_STREAM: usize = REQUESTS_PER_STREAM;
+
+/// Bytes of the calls of one stream that are not decided. Ours: sixteen of the largest. Further ones are told `Busy`.
+pub const CALL_BYTES_PER_STREAM: usize = 64 * 1024 * 1024;
+
+/// How long a refused stream's reason is not said again, and how many reasons are remembered; more are not said. Ours: a
+/// log that can be read.
+pub const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
+/// See [`COMPLAINT_PAUSE`].
+pub const COMPLAINTS_REMEMBERED: usize = 64;
+
+/// How long a founding machine may take for an answer. Ours: a disk that syncs slowly. The caller asks again.
+pub const FOUNDING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The first pause before a call is tried again, which doubles. Ours: an election is over within a few of them.
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(5);
+/// The longest pause before a call is tried again. Ours: what a failover may take longer for it.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_millis(20);
+
+/// How often a call follows members that name one another, before it pauses. Ours: one follows the last change of leaders.
+pub const REDIRECTS_MAX: u8 = 3;
+
+/// How long a call goes on while a majority does not answer, before it says so. Ours: several elections.
+pub const QUORUM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a call, or a watch, goes on while nobody in sight is in a group, before it says so. Ours: members that have
+/// just met found a group in less.
+pub const NO_GROUP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an operator's request is tried. Ours: a change of members takes as long as a snapshot's way.
+pub const ADMIN_PATIENCE: Duration = Duration::from_secs(60);
+
 const _: () = assert!(2 * COMMAND_BYTES_MAX < FRAME_BYTES_MAX && FRAME_BYTES_MAX <= OUTBOX_BYTES);
 
 // The group.

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
 use crate::frames::{self, Frame, Kind};
-use crate::limits::REQUESTS_PER_STREAM;
+use crate::limits::{FRAME_BYTES_MAX, REQUESTS_PER_STREAM};
 use crate::outbox::{Frames, Moved, NotQueued, Outbox, Outgoing, WeakOutbox, outbox, write_frames};
 
 /// A stream to ask on. Cheap to clone; the stream ends when all clones and requests are gone.
@@ -87,6 +87,11 @@ impl Link {
         self.waiting.lock().ended.is_some()
     }
 
+    /// Ends every request, and the stream once nobody holds it.
+    pub(crate) fn close(&self, reason: &str) {
+        self.waiting.end(reason);
+    }
+
     /// Sends a request and waits for room only. Answers come in one frame.
     pub(crate) async fn ask(&self, kind: Kind, body: impl FnOnce(&mut Vec<u8>)) -> Result<Pending, LinkError> {
         let pending = self.register(0, false)?;
@@ -99,6 +104,11 @@ impl Link {
     /// told if nobody waits for the answer any more.
     pub(crate) async fn call(&self, kind: Kind, body: &Bytes, answer_max: usize) -> Result<Pending, LinkError> {
         let pending = self.register(answer_max, true)?;
+        if body.len() <= FRAME_BYTES_MAX {
+            let frame = frames::written(kind, pending.id, |out| out.extend_from_slice(body));
+            self.queue(frame.ok_or(LinkError::TooLarge)?).await?;
+            return Ok(pending);
+        }
         for piece in frames::pieces(kind, pending.id, body) {
             self.queue(piece).await?;
         }

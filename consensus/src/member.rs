@@ -184,6 +184,13 @@ impl<A: AsyncRuntime> Member<A> {
         Ok(self.state.read().replica.machine.read(query))
     }
 
+    /// As above, and says at which revision.
+    pub(crate) async fn read_aged(&self, query: &Query) -> Result<(Reply, Age), ProposeError> {
+        self.confirm().await?;
+        let (reply, age) = self.read_stale(query);
+        Ok((reply, Age { since_leader: Some(Duration::ZERO), ..age }))
+    }
+
     /// Completes when a majority has confirmed, after this call, that this member leads, and when everything that was
     /// answered before is applied here.
     pub(crate) async fn confirm(&self) -> Result<(), ProposeError> {

@@ -64,6 +64,7 @@ impl<T: Transport, A: AsyncRuntime> Network<T, A> {
     }
 
     /// When members last answered; lives on without the network.
+    #[allow(dead_code, reason = "for the status")]
     pub(crate) fn contacts(&self) -> Arc<Contacts<A>> {
         self.contacts.clone()
     }
@@ -90,6 +91,7 @@ fn lane<T: Transport, A: AsyncRuntime>(transport: &Arc<T>, me: &Arc<Identity>, t
 
 impl<A: AsyncRuntime> Contacts<A> {
     /// How long ago a member answered this one; `None` if it never did.
+    #[allow(dead_code, reason = "for the status")]
     pub(crate) fn last_answered(&self, id: NodeId) -> Option<Duration> {
         let contacts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         contacts.get(&id).map(async_runtime::Instant::elapsed)

@@ -90,13 +90,13 @@ where
             questions: Arc::new(Semaphore::new(QUESTIONS_AT_ONCE)),
             snapshot: 0,
         };
-        let reading = async {
+        let reading = Box::pin(async {
             let mut frames = Frames::new(reader);
             while let Some(frame) = frames.next(&moved).await? {
                 served.take(frame).await?;
             }
             Ok(())
-        };
+        });
         let writing = write_frames(outgoing, &mut writer, &moved);
         match A::select3(reading, writing, silence::<A>(&moved)).await {
             async_runtime::Select3::First(ended) | async_runtime::Select3::Second(ended) => ended,

@@ -7,12 +7,14 @@ use folkmoot_coordination::{LogIndex, Revision, TimeMs, Usage, WallMs};
 use openraft::metrics::RaftMetrics;
 use openraft::{AsyncRuntime, Instant, ServerState};
 
+use serde::{Deserialize, Serialize};
+
 use crate::member::Member;
 use crate::peer::{ClusterId, NodeId, Peer};
 use crate::types::{LogId, Types};
 
 /// What a member knows, at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The member.
     pub id: NodeId,
@@ -65,7 +67,7 @@ pub struct Status {
 }
 
 /// What a member is in its group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// In no group yet.
     Outside,
@@ -82,7 +84,7 @@ pub enum Role {
 }
 
 /// What a leader knows of a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Who.
     pub id: NodeId,
@@ -93,7 +95,7 @@ pub struct Progress {
 }
 
 /// Whether a majority answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quorum {
     /// This member is in no group.
     None,

@@ -31,7 +31,7 @@ pub struct Machine {
 }
 
 /// How much of each machine-wide limit is used, for metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named after the limits in `limits.rs` and the objects' files")]
 pub struct Usage {
     pub clients: usize,

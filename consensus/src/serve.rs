@@ -1,0 +1,296 @@
+//! Streams that other agents have made: the hello decides what they are for. Calls are answered as they are done, in any
+//! order; everything one stream can hold at a time is bounded.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::calls::{Consistency, Failure, read_proposal, read_query, write, write_aged, write_reply};
+use crate::frames::{self, Frame, Kind};
+use crate::hello::{GreetError, StreamKind, welcome};
+use crate::here::{Here, reply_of};
+use crate::limits::{
+    CALL_BYTES_PER_STREAM, CALLS_PER_STREAM, COMPLAINT_PAUSE, COMPLAINTS_REMEMBERED, FOUNDING_BYTES_MAX,
+    FOUNDING_PATIENCE, FRAME_BYTES_MAX, HELLO_PATIENCE,
+};
+use crate::outbox::{Frames, Moved, NotQueued, Outbox, outbox, write_frames};
+use crate::peer::NodeId;
+use crate::receive::silence;
+use crate::types::Tokio;
+
+/// A request to this member's founding machine.
+#[derive(Debug)]
+pub struct FoundingCall {
+    /// Who asks, as it says.
+    pub from: NodeId,
+    /// What it asks: see [`crate::founding`].
+    pub request: Bytes,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Bytes>,
+}
+
+/// What serves streams.
+pub(crate) struct Serving {
+    here: Option<Arc<Here>>,
+    founding: Arc<OnceLock<mpsc::Sender<FoundingCall>>>,
+    complaints: Mutex<HashMap<String, Instant>>,
+}
+
+impl Serving {
+    pub(crate) fn new(here: Option<Arc<Here>>) -> Self {
+        Self { here, founding: Arc::default(), complaints: Mutex::default() }
+    }
+
+    pub(crate) fn serve_founding(&self, calls: mpsc::Sender<FoundingCall>) {
+        self.founding.get_or_init(|| calls);
+    }
+
+    /// Serves a stream until it ends.
+    pub(crate) async fn serve<S>(&self, mut stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        let identity = self.here.as_ref().map(|here| here.group.identity().clone());
+        let hello = match tokio::time::timeout(HELLO_PATIENCE, welcome(&mut stream, identity.as_deref())).await {
+            Ok(Ok(hello)) => hello,
+            Ok(Err(GreetError::Io(error))) => return tracing::debug!(%error, "a stream ended before its hello"),
+            Ok(Err(refused)) => return self.complain(&refused.to_string()),
+            Err(_) => return tracing::debug!("a stream without a hello is closed"),
+        };
+        let Some(here) = &self.here else { return };
+        let ended = match (hello.kind, hello.from) {
+            (StreamKind::Raft, Some(from)) => Box::pin(here.receiver.serve(from, stream)).await,
+            (StreamKind::Raft, None) => Ok(()),
+            (StreamKind::Calls, from) => Box::pin(self.calls(here, from.unwrap_or_default(), stream)).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, kind = ?hello.kind, from = ?hello.from, "a stream has ended");
+        }
+    }
+
+    /// Says why a stream was refused, the same reason once in a while.
+    fn complain(&self, refused: &str) {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        complaints.retain(|_, at| at.elapsed() < COMPLAINT_PAUSE);
+        if complaints.len() < COMPLAINTS_REMEMBERED && !complaints.contains_key(refused) {
+            complaints.insert(refused.to_owned(), Instant::now());
+            tracing::warn!(reason = refused, "a stream of another agent was not accepted");
+        }
+    }
+
+    async fn calls<S>(&self, here: &Arc<Here>, from: NodeId, stream: S) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        let (reader, mut writer) = tokio::io::split(stream);
+        let (outbox, outgoing) = outbox();
+        let moved = Moved::default();
+        let mut calls = Calls {
+            here: here.clone(),
+            founding: self.founding.clone(),
+            from,
+            outbox,
+            room: Arc::new(Semaphore::new(CALL_BYTES_PER_STREAM)),
+            tasks: JoinSet::new(),
+            by_id: HashMap::new(),
+            long: None,
+        };
+        let reading = async {
+            let mut frames = Frames::new(reader);
+            loop {
+                tokio::select! {
+                    frame = frames.next(&moved) => match frame? {
+                        Some(frame) => calls.take(frame)?,
+                        None => return Ok(()),
+                    },
+                    Some(done) = calls.tasks.join_next() => calls.done(done.ok()),
+                }
+            }
+        };
+        tokio::select! {
+            ended = reading => ended,
+            ended = write_frames(outgoing, &mut writer, &moved) => ended,
+            () = silence::<Tokio>(&moved) => Ok(()),
+        }
+    }
+}
+
+/// The calls of one stream.
+struct Calls {
+    here: Arc<Here>,
+    founding: Arc<OnceLock<mpsc::Sender<FoundingCall>>>,
+    from: NodeId,
+    outbox: Outbox,
+    room: Arc<Semaphore>,
+    tasks: JoinSet<u64>,
+    by_id: HashMap<u64, AbortHandle>,
+    /// A body that comes in parts, and of which call.
+    long: Option<(u64, BytesMut)>,
+}
+
+impl Calls {
+    fn take(&mut self, frame: Frame) -> io::Result<()> {
+        match frame.kind {
+            Kind::Propose | Kind::Query | Kind::Watch | Kind::Admin | Kind::Founding => self.start(frame),
+            Kind::Part => {
+                let (id, body) = self.long.get_or_insert_with(|| (frame.id, BytesMut::new()));
+                if *id != frame.id || body.len() + frame.body.len() > CALL_BYTES_PER_STREAM {
+                    return Err(io::Error::other("parts of more than this stream may hold"));
+                }
+                body.extend_from_slice(&frame.body);
+            }
+            Kind::Forget => {
+                if let Some(task) = self.by_id.get(&frame.id) {
+                    task.abort();
+                }
+            }
+            // Without room, answers are on their way, which is as good.
+            Kind::Ping => drop(self.outbox.try_send(short(Kind::Pong, frame.id, &Bytes::new()))),
+            Kind::Append | Kind::Vote | Kind::PreVote | Kind::Snapshot | Kind::Transfer | Kind::Answer | Kind::Pong => {
+                return Err(io::Error::other("no call"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a call, in a task of its own.
+    fn start(&mut self, frame: Frame) {
+        let Frame { kind, id, body } = frame;
+        let body = match self.long.take_if(|(of, _)| *of == id) {
+            Some((_, mut long)) => {
+                long.extend_from_slice(&body);
+                long.freeze()
+            }
+            None => body,
+        };
+        let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(bytes).ok();
+        let (true, Some(room)) = (self.tasks.len() < CALLS_PER_STREAM, room) else {
+            // A peer that asks on without reading answers loses them.
+            drop(self.outbox.try_send(short(Kind::Answer, id, &failed(Failure::Busy))));
+            return;
+        };
+        let call = Call { here: self.here.clone(), founding: self.founding.clone(), from: self.from, kind, body };
+        let outbox = self.outbox.clone();
+        let task = self.tasks.spawn(async move {
+            let answer = call.answer().await;
+            drop(room);
+            send(&outbox, id, answer).await;
+            id
+        });
+        self.by_id.insert(id, task);
+    }
+
+    /// Forgets what is done: one call, or those that were aborted.
+    fn done(&mut self, id: Option<u64>) {
+        match id {
+            Some(id) => drop(self.by_id.remove(&id)),
+            None => self.by_id.retain(|_, task| !task.is_finished()),
+        }
+    }
+}
+
+/// One call.
+struct Call {
+    here: Arc<Here>,
+    founding: Arc<OnceLock<mpsc::Sender<FoundingCall>>>,
+    from: NodeId,
+    kind: Kind,
+    body: Bytes,
+}
+
+impl Call {
+    async fn answer(self) -> Bytes {
+        let Self { here, founding, from, kind, body } = self;
+        match kind {
+            Kind::Propose => match read_proposal(&body) {
+                Ok((command, following)) => {
+                    drop(body);
+                    write_reply(here.propose(command, following).await)
+                }
+                Err(error) => unreadable(&error),
+            },
+            Kind::Query => match read_query(&body) {
+                Ok((query, Consistency::Linearizable)) => write_aged(here.read(&query).await),
+                Ok((query, Consistency::Stale)) => write_aged(here.read_stale(&query)),
+                Err(error) => unreadable(&error),
+            },
+            Kind::Watch => match read_query(&body) {
+                Ok((folkmoot_coordination::Query::Watch(query), _)) => {
+                    write_reply(here.next_changes(query).await.map(reply_of))
+                }
+                Ok(_) => unreadable(&"no watch"),
+                Err(error) => unreadable(&error),
+            },
+            Kind::Admin => match folkmoot_coordination::codec::decode(&body) {
+                Ok(request) => write(&here.admin(request).await),
+                Err(error) => unreadable(&error),
+            },
+            Kind::Founding => write(&found(&founding, from, body).await),
+            Kind::Append
+            | Kind::Vote
+            | Kind::PreVote
+            | Kind::Snapshot
+            | Kind::Transfer
+            | Kind::Answer
+            | Kind::Part
+            | Kind::Forget
+            | Kind::Ping
+            | Kind::Pong => unreadable(&"no call"),
+        }
+    }
+}
+
+async fn found(
+    founding: &OnceLock<mpsc::Sender<FoundingCall>>,
+    from: NodeId,
+    request: Bytes,
+) -> Result<Bytes, Failure> {
+    if request.len() > FOUNDING_BYTES_MAX {
+        return Err(Failure::TooLarge);
+    }
+    let machine = founding.get().ok_or(Failure::Outside)?;
+    let (reply, answer) = oneshot::channel();
+    machine.try_send(FoundingCall { from, request, reply }).map_err(|_| Failure::Busy)?;
+    match tokio::time::timeout(FOUNDING_PATIENCE, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) | Err(_) => Err(Failure::Unknown),
+    }
+}
+
+/// Queues an answer. One that finds no room is lost, and the caller told so: a client's request that is sent again gets it
+/// again. Only one that is longer than a frame waits for room, piece by piece.
+async fn send(outbox: &Outbox, id: u64, answer: Bytes) {
+    if answer.len() > FRAME_BYTES_MAX {
+        for piece in frames::pieces(Kind::Answer, id, &answer) {
+            if outbox.send(piece).await.is_err() {
+                return;
+            }
+        }
+        return;
+    }
+    if outbox.try_send(short(Kind::Answer, id, &answer)) == Err(NotQueued::Full) {
+        drop(answer);
+        // Waits: what is said to many calls in few bytes fits.
+        drop(outbox.send(short(Kind::Answer, id, &failed(Failure::Busy))).await);
+    }
+}
+
+fn failed(failure: Failure) -> Bytes {
+    write(&Err::<(), _>(failure))
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Bytes {
+    failed(Failure::Refused(format!("the call cannot be read: {error}")))
+}
+
+/// A frame with a body that fits.
+fn short(kind: Kind, id: u64, body: &Bytes) -> Bytes {
+    frames::written(kind, id, |out| out.extend_from_slice(body)).unwrap_or_default()
+}

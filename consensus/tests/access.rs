@@ -1,0 +1,241 @@
+//! Calls from anywhere reach the leader, whatever happens to it: three members and an agent without one, over memory and
+//! over TCP on the loopback.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on has failed")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at one reply")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use folkmoot_consensus::{Access, Admin, AdminReply, CallError, Consistency, NodeId, Peer, Quorum, Record, Role};
+use folkmoot_coordination::{Command, Operation, Patience, Reply, Revision, Scope, What, lock, watch};
+use support::net::{Medium, Net};
+use support::{Client, World, acquire, count, eventually, get, increment, soon, value};
+use tokio::time::Instant;
+
+async fn calls_are_answered_from_anywhere(test: u8, medium: Medium) {
+    let world = World::founded(test, medium, 3).await;
+    let mut accesses: Vec<_> = world.agents.iter().map(|agent| agent.access.clone()).collect();
+    accesses.push(world.outside());
+    for (number, access) in accesses.iter().enumerate() {
+        let client = Client::register(access.clone()).await;
+        client.put("last", &number.to_string()).await;
+        for other in &accesses {
+            let (reply, age) = other.query(get("last"), Consistency::Linearizable, soon()).await.unwrap();
+            assert_eq!(value(&reply), Some(number.to_string().as_bytes()));
+            assert_eq!(age.since_leader, Some(Duration::ZERO));
+            assert!(age.revision > Revision(0));
+        }
+    }
+    for access in &accesses {
+        // Stale answers come from the nearest member, which gets there.
+        let deadline = soon();
+        loop {
+            let (reply, _) = access.query(get("last"), Consistency::Stale, deadline).await.unwrap();
+            if value(&reply) == Some(b"3") {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn calls_are_answered_from_anywhere_over_memory() {
+    calls_are_answered_from_anywhere(1, Medium::Memory).await;
+}
+
+#[tokio::test]
+async fn calls_are_answered_from_anywhere_over_tcp() {
+    calls_are_answered_from_anywhere(2, Medium::Tcp).await;
+}
+
+/// 1,000 numbered increments, some at a time, while the leader is cut off in the middle.
+async fn increments_survive_the_leader(test: u8, medium: Medium) {
+    let world = World::founded(test, medium, 3).await;
+    let leader = world.leader().await.peer.id;
+    let survivor = world.agents.iter().find(|agent| agent.peer.id != leader).unwrap();
+    let clients =
+        [Arc::new(Client::register(world.outside()).await), Arc::new(Client::register(survivor.access.clone()).await)];
+    let (done, mut finished) = tokio::sync::mpsc::channel(1000);
+    for caller in 0..20 {
+        let (client, done) = (clients[caller % 2].clone(), done.clone());
+        tokio::spawn(async move {
+            for _ in 0..50 {
+                let reply = client.access.call(client.command(increment("n")), soon()).await;
+                done.send(reply).await.unwrap();
+            }
+        });
+    }
+    drop(done);
+    let mut answered = 0;
+    while let Some(reply) = finished.recv().await {
+        assert!(reply.is_ok(), "a caller sees {reply:?}");
+        answered += 1;
+        if answered == 300 {
+            world.kill_leader().await;
+        }
+    }
+    assert_eq!(answered, 1000);
+    assert_eq!(count(&clients[0].access, "n").await, 1000, "each is applied once");
+    assert_ne!(world.leader_but(leader).await.peer.id, leader);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn increments_survive_the_leader_over_memory() {
+    increments_survive_the_leader(3, Medium::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn increments_survive_the_leader_over_tcp() {
+    increments_survive_the_leader(4, Medium::Tcp).await;
+}
+
+#[tokio::test]
+async fn streams_that_break_anywhere_lose_and_double_nothing() {
+    let world = World::founded(5, Medium::Memory, 3).await;
+    let client = Client::register(world.outside()).await;
+    world.net.fragile(world.peer(9).address);
+    for _ in 0..200 {
+        client.call(increment("n")).await;
+    }
+    assert_eq!(count(&client.access, "n").await, 200);
+}
+
+#[tokio::test]
+async fn a_lock_that_is_waited_for_is_granted_after_a_change_of_leaders() {
+    let world = World::founded(6, Medium::Memory, 3).await;
+    let holder = Client::register(world.outside()).await;
+    let Reply::Held { hold, token, .. } = holder.call(acquire("l", Patience::None)).await else { panic!("not held") };
+    let waiter = Client::register(world.outside()).await;
+    let waiting = waiter.command(acquire("l", Patience::Unlimited));
+    let at_once = waiter.access.call_once(waiting.clone(), soon()).await.unwrap();
+    assert!(matches!(at_once, Reply::Waiting { .. }), "{at_once:?}");
+    let access = waiter.access.clone();
+    let granted = tokio::spawn(async move { access.call(waiting, soon()).await });
+    let leader = world.kill_leader().await.peer.id;
+    world.leader_but(leader).await;
+    let target = lock::Target::Lock(support::key("l"));
+    let release = Operation::Lock(lock::Command::Release { target, hold });
+    assert_eq!(holder.call(release).await, Reply::Done);
+    match granted.await.unwrap().unwrap() {
+        Reply::Held { token: later, .. } => assert!(later > token),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_elsewhere_without_gap_and_without_repetition() {
+    let world = World::founded(7, Medium::Memory, 3).await;
+    let client = Client::register(world.outside()).await;
+    let query = watch::Query { scope: Some(Scope::Key), prefix: "k".into(), after: Revision(0) };
+    let mut seen = client.access.watch(query).await.unwrap();
+    let writing = async {
+        for number in 0..300 {
+            if number == 100 {
+                world.kill_leader().await;
+            }
+            client.put(&format!("k{number:03}"), "v").await;
+        }
+    };
+    let watching = async {
+        let (mut keys, mut last) = (Vec::new(), Revision(0));
+        while keys.len() < 300 {
+            let Some(Record::Page(page)) = seen.next().await else { panic!("no page") };
+            for event in page.events {
+                assert!(event.revision > last, "{:?} again", event.key);
+                assert!(matches!(event.what, What::Put { .. }));
+                last = event.revision;
+                keys.push(String::from_utf8(event.key.as_bytes().to_vec()).unwrap());
+            }
+            assert!(page.through >= last);
+        }
+        keys
+    };
+    let ((), keys) = tokio::join!(writing, tokio::time::timeout(support::PATIENCE, watching));
+    assert_eq!(keys.unwrap(), (0..300).map(|number| format!("k{number:03}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_is_said_to_be_one() {
+    let world = World::founded(8, Medium::Memory, 3).await;
+    let holder = Client::register(world.outside()).await;
+    holder.call(acquire("l", Patience::None)).await;
+    for access in [world.outside(), world.leader().await.access.clone()] {
+        let waiter = Client::register(access).await;
+        let waiting = waiter.command(acquire("l", Patience::Unlimited));
+        let deadline = Instant::now() + Duration::from_millis(200);
+        assert_eq!(waiter.access.call(waiting, deadline).await, Err(CallError::Deadline));
+        assert!(Instant::now() < deadline + Duration::from_secs(2));
+    }
+}
+
+#[tokio::test]
+async fn without_a_group_in_sight_calls_say_so() {
+    let nobody = Access::new(Net::new(Medium::Memory).port(([127, 0, 32, 99], 1).into()), None);
+    let tick = || {
+        Command::Client(folkmoot_coordination::Request {
+            client: folkmoot_coordination::ClientId(1),
+            request: folkmoot_coordination::RequestId(1),
+            acknowledged_below: folkmoot_coordination::RequestId(0),
+            operation: Operation::KeepAlive,
+        })
+    };
+    assert_eq!(nobody.call(tick(), soon()).await, Err(CallError::NoGroup));
+    assert_eq!(nobody.query(get("k"), Consistency::Stale, soon()).await, Err(CallError::NoGroup));
+    let everything = watch::Query { scope: None, prefix: "".into(), after: Revision(0) };
+    assert_eq!(nobody.watch(everything).await.err(), Some(CallError::NoGroup));
+
+    let mut world = World::founded(9, Medium::Memory, 1).await;
+    let alone = world.open(|_| ()).await.access.clone();
+    alone.set_peers(vec![]);
+    assert_eq!(alone.call(tick(), soon()).await, Err(CallError::NoGroup), "its member is in no group");
+}
+
+#[tokio::test]
+async fn without_a_quorum_calls_name_who_is_missing_and_stale_reads_go_on() {
+    let world = World::founded(10, Medium::Memory, 3).await;
+    let client = Client::register(world.outside()).await;
+    client.put("k", "v").await;
+    let leader = world.leader().await;
+    let others: Vec<&Peer> =
+        world.agents.iter().map(|agent| &agent.peer).filter(|peer| **peer != leader.peer).collect();
+    others.iter().for_each(|peer| world.net.isolate(peer.address));
+    eventually(|| matches!(leader.group.status().quorum, Quorum::Lost { .. }).then_some(())).await;
+    for access in [client.access.clone(), leader.access.clone()] {
+        let error = access.call(client.command(increment("n")), soon()).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("no quorum: missing {}, {}", others[0].name, others[1].name));
+        let error = access.query(get("k"), Consistency::Linearizable, soon()).await.unwrap_err();
+        assert!(matches!(error, CallError::NoQuorum { .. }), "{error}");
+        let (reply, _) = access.query(get("k"), Consistency::Stale, soon()).await.unwrap();
+        assert_eq!(value(&reply), Some(&b"v"[..]));
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_is_taken_in_late_gets_the_snapshot() {
+    let mut world = World::founded_with(11, Medium::Memory, 1, |settings| {
+        settings.snapshot_every = 20;
+        settings.log_kept = 0;
+    })
+    .await;
+    let client = Client::register(world.outside()).await;
+    let long = "x".repeat(100_000);
+    for number in 0..40 {
+        client.put(&format!("k{number}"), &long).await;
+    }
+    let founder = world.agents[0].group.clone();
+    eventually(|| (founder.status().purged.0 > 0).then_some(())).await;
+    let late = world.open(|_| ()).await;
+    late.group.join(support::CLUSTER).await.unwrap();
+    let (peer, group) = (late.peer.clone(), late.group.clone());
+    let done = client.access.admin(Admin::AddLearner(peer.clone())).await;
+    assert_eq!(done, Ok(AdminReply::Done));
+    eventually(|| (value(&group.read_stale(&get("k39")).0).is_some()).then_some(())).await;
+    assert_eq!(group.status().role, Role::Learner);
+    assert!(group.status().snapshot.0 > 0, "the log alone does not reach back");
+    assert_eq!(client.access.admin(Admin::Promote(peer.id)).await, Ok(AdminReply::Done));
+    let Ok(AdminReply::Status(status)) = client.access.admin(Admin::Status).await else { panic!("no status") };
+    assert_eq!(status.voters.iter().map(|voter| voter.id).collect::<Vec<_>>(), [NodeId(1), NodeId(2)]);
+}
