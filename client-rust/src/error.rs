@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use folkmoot_proto::KeyResponse;
+use folkmoot_proto::coordination::Code;
+
+use crate::coordination::lease::Lost;
 
 /// Why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,9 +54,93 @@ pub enum Error {
         /// Name of the command.
         command: &'static str,
     },
+    /// The agent does not know the command: it is HashiCorp's, or older. Nothing was done. It closes the connection.
+    #[error("unsupported: this agent has no coordination (it does not know the command {command})")]
+    Unsupported {
+        /// Name of the command.
+        command: &'static str,
+    },
+    /// The agent knows of no member that takes part in a Raft group. Nothing was done.
+    #[error("{text}")]
+    NoGroup {
+        /// The agent's words.
+        text: String,
+    },
+    /// The group has lost its quorum, and nothing was done. Reads that may be stale go on.
+    #[error("{text}")]
+    NoQuorum {
+        /// The agent's words, which name the voters that are missing.
+        text: String,
+    },
+    /// The agent cannot serve the call at this time: it stops, or too many calls wait in it. Nothing was done.
+    #[error("{text}")]
+    Unavailable {
+        /// The agent's words.
+        text: String,
+    },
+    /// The cluster did not hear of this client for its time to live and has forgotten it, with the replies it kept. Whether
+    /// the request was applied is not known. The next call registers again; what was held is lost.
+    #[error("client-expired: the cluster has forgotten this client, and with it whether the request was applied")]
+    ClientExpired,
+    /// The request was applied and the answer is no, or it cannot be carried out; nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// What was held is not held any more; what was to be done with it was not done.
+    #[error("lease-lost: {0}")]
+    LeaseLost(#[from] Lost),
+    /// What was to be sent could not be read. Nothing was changed.
+    #[error("cannot read: {reason}")]
+    Read {
+        /// The system's words.
+        reason: Arc<str>,
+    },
     /// [`crate::limits::MAX_OPEN`] calls are open on this connection. Nothing was sent.
     #[error("too many open calls on one connection")]
     TooManyCalls,
+}
+
+/// Why the cluster refused a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// To branch on.
+    pub code: Code,
+    /// For people: the code's word, then what it was about, with its limit.
+    pub text: String,
+}
+
+impl Error {
+    /// Whether a renewal that failed so will never succeed.
+    pub(crate) fn ends_a_lease(&self) -> bool {
+        match self {
+            Self::ClientExpired | Self::LeaseLost(_) | Self::Unsupported { .. } => true,
+            Self::Refused(Refusal { code, .. }) => {
+                matches!(code, Code::NotHeld | Code::NoSession | Code::StaleLease | Code::Missing)
+            }
+            Self::Connect(_)
+            | Self::Auth { .. }
+            | Self::Remote { .. }
+            | Self::Keys { .. }
+            | Self::Closed
+            | Self::Protocol { .. }
+            | Self::Timeout { .. }
+            | Self::Read { .. }
+            | Self::NoGroup { .. }
+            | Self::NoQuorum { .. }
+            | Self::Unavailable { .. }
+            | Self::TooManyCalls => false,
+        }
+    }
+
+    /// Whether a stream that ended so may be opened again.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Closed | Self::Timeout { .. } | Self::Unavailable { .. } | Self::NoQuorum { .. })
+    }
+
+    /// The reason, if the cluster refused the request.
+    pub fn code(&self) -> Option<Code> {
+        if let Self::Refused(refusal) = self { Some(refusal.code) } else { None }
+    }
 }
 
 /// Why the agent could not be reached.

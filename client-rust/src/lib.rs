@@ -17,19 +17,35 @@
 
 #![forbid(unsafe_code)]
 
+mod backoff;
+mod client;
 mod connection;
+mod coordination;
 mod dial;
 mod error;
+#[cfg(test)]
+mod fake_agent;
 pub mod limits;
 mod membership;
+mod options;
 mod subscriptions;
 mod table;
 
-pub use connection::{Client, ConnectOptions};
-pub use error::{AddressFault, ConnectError, Error};
+pub use client::Client;
+pub use coordination::{
+    Backup, Barrier, Change, Changes, Claim, Compare, Counter, Election, Entry, Gate, Group, Guard, Item, Kv, Leader,
+    Leaders, Life, Line, List, Lock, Lost, NewItem, Operation, Outcome, Page, Passage, Put, Queue, ReadWriteLock,
+    Semaphore, Session, SessionOptions, Set, Swap, Term, Transacted, Transaction, Wait, Watch, WatchOptions, WorkQueue,
+};
+pub use error::{AddressFault, ConnectError, Error, Refusal};
+pub use folkmoot_proto::coordination::{
+    AsOf, BarrierState, Cause, Code, Held, LineHold, Owner, QueueState, RaftMember, RaftPeer, RaftQuorum, RaftRole,
+    RaftState, RaftUsage, Scope, SessionInfo, What, WorkEnd, WorkInfo, WorkItem, WorkNumbers, WorkState, WorkTotals,
+};
 pub use folkmoot_proto::{
     Coordinate, EventRecord, HandlerInfo, HandlersResponse, KeyResponse, Member, MemberEventRecord,
     MembersFilteredRequest, QueryEventRecord, QueryRequest, StatsResponse, TagsRequest, Text, UserEventRecord,
 };
 pub use membership::Prune;
+pub use options::{ConnectOptions, Reconnect};
 pub use subscriptions::{Coalesce, QueryAnswer, QueryAnswers, Subscription};

@@ -11,11 +11,62 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Records a subscription keeps for a reader who is slow. As the agent's own queues (`docs/spec/rpc.md` 10); then the
-/// newest is dropped and counted, so that the other users of the connection go on.
+/// newest is dropped and counted, so that the other users of the connection go on. A watch drops nothing: it asks again
+/// from where its reader is.
 pub const RECORD_QUEUE: usize = 512;
 
 /// Requests waiting to be written. Ours: a caller waits while it is full.
 pub const REQUEST_QUEUE: usize = 64;
 
+/// Bytes from which on waiting requests are not gathered into one write. Ours: what a socket takes at once.
+pub const WRITE_BATCH: usize = 64 << 10;
+
 /// Calls and subscriptions open at once on one connection. Ours; then [`crate::Error::TooManyCalls`].
 pub const MAX_OPEN: usize = 65_536;
+
+/// Time for which a call looks for an agent after the connection was lost. Ours: an agent's restart, a leader's
+/// replacement.
+pub const RECONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The first pause between attempts to connect, and between attempts of a call that an agent could not serve. Ours.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+
+/// The longest of these pauses. Ours.
+pub const BACKOFF_LONGEST: Duration = Duration::from_secs(1);
+
+/// Time for the answer to a coordination call, with all its attempts; then [`crate::Error::Timeout`]. Ours: several
+/// elections of a leader.
+pub const COORDINATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time an agent may take for one attempt of a coordination call; then it is asked again, maybe another. Ours.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time on top of it after which the agent counts as silent; if nothing else was heard of it either, the connection is
+/// closed. Ours.
+pub const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
+
+/// Silence after which the cluster forgets a client. Ours: longer than [`COORDINATION_TIMEOUT`], so that a request sent
+/// for the first time that finds its client forgotten was not applied before.
+pub const CLIENT_TTL: Duration = Duration::from_secs(45);
+
+/// Time to live of locks, offices and leases that name none. Ours: as Consul's sessions.
+pub const LEASE_TTL: Duration = Duration::from_secs(15);
+
+/// The shortest time to live that is kept alive. Ours: a third of it has to bear a change of leaders.
+pub const LEASE_TTL_SHORTEST: Duration = Duration::from_millis(300);
+
+/// Request numbers from the oldest unanswered to the next. The cluster keeps 1,024 replies for a client; from here on new
+/// requests are made as another client, while the old one waits for its answers. Ours: half of that.
+pub const NUMBERS_OPEN: u64 = 512;
+
+/// Changes a [`crate::Watch`] holds for its reader before it stops reading. As [`RECORD_QUEUE`].
+pub const WATCH_QUEUE: usize = RECORD_QUEUE;
+
+/// Bytes of a backup that go out at once. Ours: below the 4 MiB of a request.
+pub const RESTORE_CHUNK: usize = 1 << 20;
+
+/// Time for the answer to each of them; the last one is answered when the group has taken the backup over. Ours: a gigabyte
+/// on a slow disk.
+pub const RESTORE_TIMEOUT: Duration = Duration::from_secs(120);
+
+const _: () = assert!(CLIENT_TTL.as_secs() > COORDINATION_TIMEOUT.as_secs());

@@ -7,7 +7,8 @@ use folkmoot_proto::{
     TagsRequest, Text,
 };
 
-use crate::connection::{Client, decode_body, succeeded};
+use crate::client::Client;
+use crate::connection::{decode_body, succeeded};
 use crate::error::Error;
 
 /// Whether a member that is made to leave is erased as well.

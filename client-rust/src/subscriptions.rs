@@ -10,7 +10,8 @@ use folkmoot_proto::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connection::{Client, succeeded};
+use crate::client::Client;
+use crate::connection::{Connection, Pending, succeeded};
 use crate::error::Error;
 use crate::limits::RECORD_QUEUE;
 use crate::table::{Progress, Sink, Waiter};
@@ -44,10 +45,11 @@ pub enum QueryAnswer {
 /// Records that keep coming: events of a stream, or log lines of a monitor.
 ///
 /// At most [`RECORD_QUEUE`] wait for a reader who is slow; what comes then is dropped and counted. Dropping the
-/// subscription stops it.
+/// subscription stops it. It ends with its connection, because nobody can tell what is missed until there is another; a
+/// client that reconnects is then asked for a new one.
 #[derive(Debug)]
 pub struct Subscription<T> {
-    client: Client,
+    connection: Arc<Connection>,
     seq: u64,
     records: mpsc::Receiver<T>,
     progress: Arc<Progress>,
@@ -141,10 +143,12 @@ impl Client {
         let waiter = Waiter::Opening { reply, sink: sink(queue), progress: Arc::clone(&progress) };
         let request = Request::from(request);
         let command = request.command();
-        let seq = self.send(&request, waiter).await?;
+        let connection = self.connection().await?;
+        let seq = connection.send(&request, waiter).await?;
         // From here on dropping it cleans up, also when the caller gives up waiting.
-        let subscription = Subscription { client: self.clone(), seq, records, progress };
-        let refused = succeeded(command, &self.wait(command, answer).await?.error);
+        let subscription = Subscription { connection, seq, records, progress };
+        let reply = Pending::new(command, answer).wait(self.options().call_timeout).await?;
+        let refused = succeeded(command, &reply.error);
         refused.inspect_err(|_| subscription.progress.finished.store(true, Ordering::Release))?;
         Ok(subscription)
     }
@@ -160,7 +164,7 @@ impl<T> Subscription<T> {
         match self.records.recv().await {
             Some(record) => Ok(Some(record)),
             None if self.progress.finished.load(Ordering::Acquire) => Ok(None),
-            None => Err(self.client.table().ended().unwrap_or(Error::Closed)),
+            None => Err(self.connection.table().ended().unwrap_or(Error::Closed)),
         }
     }
 
@@ -175,15 +179,17 @@ impl<T> Subscription<T> {
     /// [`Error::Closed`] and its like.
     pub async fn stop(self) -> Result<(), Error> {
         self.progress.finished.store(true, Ordering::Release);
-        self.client.call(AgentRequest::Stop(StopRequest { stop: self.seq })).await
+        let request = Request::from(AgentRequest::Stop(StopRequest { stop: self.seq }));
+        let reply = self.connection.start(&request).await?.wait(None).await?;
+        succeeded(request.command(), &reply.error)
     }
 }
 
 impl<T> Drop for Subscription<T> {
     fn drop(&mut self) {
-        self.client.table().forget(self.seq);
+        self.connection.table().forget(self.seq);
         if !self.progress.finished.load(Ordering::Acquire) {
-            self.client.send_unanswered(&AgentRequest::Stop(StopRequest { stop: self.seq }).into());
+            self.connection.stop_unanswered(self.seq);
         }
     }
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use folkmoot_proto::coordination::{BackupRecord, LeaderRecord, WatchRecord};
 use folkmoot_proto::{Command, Decode, EventRecord, LogRecord, QueryRecord, QueryRecordType, ResponseHeader, Text};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::limits::MAX_OPEN;
@@ -25,6 +27,12 @@ pub(crate) enum Sink {
     Events(mpsc::Sender<EventRecord>),
     Logs(mpsc::Sender<Text>),
     Answers(mpsc::Sender<QueryAnswer>),
+    /// Whoever cannot take a record in time is cut off, and asks again from where he is.
+    Changes(mpsc::Sender<WatchRecord>),
+    /// As above.
+    Leaders(mpsc::Sender<LeaderRecord>),
+    /// The whole connection waits for its reader.
+    Backup(mpsc::Sender<BackupRecord>),
 }
 
 /// What a subscription and its waiter both see.
@@ -34,6 +42,15 @@ pub(crate) struct Progress {
     pub(crate) dropped: AtomicU64,
     /// Ended in good order.
     pub(crate) finished: AtomicBool,
+    /// Why the agent ended it.
+    error: Mutex<Option<Text>>,
+}
+
+impl Progress {
+    /// Why the agent ended it, if it did.
+    pub(crate) fn error(&self) -> Option<Text> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Somebody who waits.
@@ -69,6 +86,10 @@ struct Inner {
     waiters: BTreeMap<u64, Waiter>,
     /// Why the connection is gone.
     ended: Option<Error>,
+    /// When the last object came.
+    heard: Option<Instant>,
+    /// A record that its reader has no room for yet.
+    held: Option<(mpsc::Sender<BackupRecord>, BackupRecord)>,
 }
 
 impl Table {
@@ -98,6 +119,16 @@ impl Table {
     /// Why the connection is gone, if it is.
     pub(crate) fn ended(&self) -> Option<Error> {
         self.lock().ended.clone()
+    }
+
+    /// When the agent was last heard; it never was before the first object.
+    pub(crate) fn heard(&self) -> Option<Instant> {
+        self.lock().heard
+    }
+
+    /// The record for which the connection has to wait.
+    pub(crate) fn take_held(&self) -> Option<(mpsc::Sender<BackupRecord>, BackupRecord)> {
+        self.lock().held.take()
     }
 
     /// The connection is gone: tells everybody.
@@ -132,6 +163,7 @@ impl Table {
     /// in turn, as the Go client does: records of a stopped stream may still be on their way.
     fn take_header(&self, header: ResponseHeader) -> Result<Expected, Error> {
         let mut inner = self.lock();
+        inner.heard = Some(Instant::now());
         let Some(waiter) = inner.waiters.remove(&header.seq) else { return Ok(Expected::Header) };
         match waiter {
             Waiter::Call { command, .. } if command.is_followed_by_body(&header.error) => {
@@ -146,6 +178,10 @@ impl Table {
                     inner.waiters.insert(header.seq, Waiter::Open { sink, progress });
                 }
                 let _ = reply.send(Ok(Reply { error: header.error, body: None }));
+            }
+            Waiter::Open { progress, .. } if !header.error.is_empty() => {
+                progress.finished.store(true, Ordering::Release);
+                *progress.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(header.error);
             }
             Waiter::Open { .. } => {
                 inner.waiters.insert(header.seq, waiter);
@@ -164,6 +200,15 @@ impl Table {
                 let _ = reply.send(Ok(Reply { error: header.error, body }));
             }
             Waiter::Open { sink, progress } => {
+                if let Sink::Backup(queue) = &sink {
+                    let record = BackupRecord::decode(object).map_err(protocol_error)?;
+                    if record.last {
+                        progress.finished.store(true, Ordering::Release);
+                    }
+                    if let Err(mpsc::error::TrySendError::Full(record)) = queue.try_send(record) {
+                        inner.held = Some((queue.clone(), record));
+                    }
+                }
                 if deliver(&sink, &progress, object)? {
                     inner.waiters.insert(header.seq, Waiter::Open { sink, progress });
                 }
@@ -181,6 +226,16 @@ impl Table {
 fn deliver(sink: &Sink, progress: &Progress, object: &[u8]) -> Result<bool, Error> {
     match sink {
         Sink::Events(queue) => offer(queue, progress, EventRecord::decode(object).map_err(protocol_error)?),
+        Sink::Changes(queue) => {
+            let record = WatchRecord::decode(object).map_err(protocol_error)?;
+            return Ok(queue.try_send(record).is_ok());
+        }
+        Sink::Leaders(queue) => {
+            let record = LeaderRecord::decode(object).map_err(protocol_error)?;
+            return Ok(queue.try_send(record).is_ok());
+        }
+        // Delivered where the connection can wait.
+        Sink::Backup(_) => {}
         Sink::Logs(queue) => offer(queue, progress, LogRecord::decode(object).map_err(protocol_error)?.log),
         Sink::Answers(queue) => {
             let QueryRecord { from, payload, r#type } = QueryRecord::decode(object).map_err(protocol_error)?;

@@ -165,6 +165,18 @@ pub const DOCTOR_STREAM_WAIT: Duration = Duration::from_secs(3);
 /// Members `doctor` pings at the same time. Ours; the others wait.
 pub const DOCTOR_PINGS: usize = 64;
 
+/// Silence after which the group forgets a command that was run as a client. Ours: longer than one attempt of a call; many
+/// commands may be run in that time, each a client of its own.
+pub const COMMAND_CLIENT_TTL: Duration = Duration::from_secs(15);
+
+/// Bytes that a command reads as a value or a transaction; what is longer is cut there, and refused by the agent, because
+/// a value has at most 1 MiB. Ours: a transaction of some values.
+pub const COMMAND_INPUT_MAX: u64 = 4 << 20;
+
+/// Time between SIGTERM and SIGKILL for a command whose lock, office or item is lost, unless the flag says otherwise. Ours:
+/// below the time to live of a lock.
+pub const COMMAND_GRACE: Duration = Duration::from_secs(5);
+
 /// Connections of other agents to the Raft port. Ours: one or two for each agent that takes part or forwards; further
 /// ones are refused and counted.
 pub const RAFT_CONNECTIONS: usize = 1024;

@@ -14,8 +14,8 @@ mod support;
 use std::time::Duration;
 
 use folkmoot_client::{
-    Client, Coalesce, ConnectError, ConnectOptions, Error, EventRecord, Prune, QueryAnswer, QueryRequest, Subscription,
-    TagsRequest,
+    Client, Coalesce, ConnectError, ConnectOptions, Error, EventRecord, Prune, QueryAnswer, QueryRequest, Reconnect,
+    Subscription, TagsRequest,
 };
 use support::{Agent, Kind, PATIENCE};
 use tokio::time::timeout;
@@ -174,7 +174,8 @@ async fn a_call_that_takes_too_long_is_given_up_and_the_connection_goes_on() {
 #[tokio::test]
 async fn everybody_learns_that_the_agent_is_gone() {
     let mut agent = agent(&[]);
-    let client = connect(&agent).await;
+    let options = ConnectOptions::new(agent.rpc_address().to_string()).reconnect(Reconnect::Never);
+    let client = Client::connect(&options).await.unwrap();
     let mut events = client.stream("user").await.unwrap();
     let request = QueryRequest { name: "x".into(), timeout: 60_000_000_000, ..Default::default() };
     let mut answers = client.query(request).await.unwrap();
@@ -183,6 +184,23 @@ async fn everybody_learns_that_the_agent_is_gone() {
     assert!(matches!(timeout(PATIENCE, answers.next()).await.unwrap(), Err(Error::Closed)));
     assert!(client.is_closed());
     assert!(matches!(client.members().await, Err(Error::Closed)));
+}
+
+#[tokio::test]
+async fn a_client_finds_an_agent_that_was_restarted_or_another_one() {
+    let (mut first, mut second) = (agent(&[]), agent(&[]));
+    let options = ConnectOptions::new(first.rpc_address().to_string()).or(second.rpc_address().to_string());
+    let client = Client::connect(&options).await.unwrap();
+    let mut events = client.stream("user").await.unwrap();
+    first.kill();
+    assert!(matches!(timeout(PATIENCE, events.next()).await.unwrap(), Err(Error::Closed)));
+    client.event("over-there", None, Coalesce::Every).await.unwrap();
+    second.kill();
+    first.restart();
+    assert_eq!(timeout(PATIENCE, client.members()).await.unwrap().unwrap().len(), 1);
+    let mut events = client.stream("user").await.unwrap();
+    client.event("back", None, Coalesce::Every).await.unwrap();
+    assert_eq!(next_user_event(&mut events).await.0, "back");
 }
 
 #[tokio::test]

@@ -30,15 +30,23 @@ fn commands_and_flags(kind: Kind) -> BTreeMap<String, Vec<String>> {
     };
     let list = help(&["--help"]);
     let names = list.lines().filter_map(|line| line.strip_prefix("    ")?.split_whitespace().next());
+    let verbs = |name: &str| -> Vec<String> {
+        let help = help(&[name, "--help"]);
+        let verbs = help.split("\nVerbs:\n\n").nth(1).unwrap_or_default();
+        let verbs = verbs.lines().take_while(|line| !line.is_empty());
+        verbs.filter_map(|line| Some(format!("{name} {}", line.split_whitespace().next()?))).collect()
+    };
+    let names = names.flat_map(|name| std::iter::once(name.to_owned()).chain(verbs(name)));
     names
         .map(|name| {
-            let help = help(&[name, "--help"]);
+            let words: Vec<&str> = name.split(' ').chain(["--help"]).collect();
+            let help = help(&words);
             let flags = help.lines().filter_map(|line| {
                 let flag = line.strip_prefix("  -")?;
                 // A dash alone begins an item of a list.
                 Some(flag.split([' ', '=']).next().filter(|flag| !flag.is_empty())?.to_owned())
             });
-            (name.to_owned(), flags.collect())
+            (name.clone(), flags.collect())
         })
         .collect()
 }
@@ -47,6 +55,7 @@ fn commands_and_flags(kind: Kind) -> BTreeMap<String, Vec<String>> {
 fn every_command_and_flag_is_in_all_of_them() {
     let ours = commands_and_flags(Kind::Folkmoot);
     assert!(ours.len() > 15 && ours["agent"].contains(&"snapshot".to_owned()), "{ours:?}");
+    assert!(ours["kv put"].contains(&"ttl".to_owned()) && ours["lock"].contains(&"wait".to_owned()), "{ours:?}");
     let (bash, zsh, fish, man) = (
         stdout(&["completion", "bash"]),
         stdout(&["completion", "zsh"]),
@@ -54,15 +63,27 @@ fn every_command_and_flag_is_in_all_of_them() {
         stdout(&["man"]),
     );
     for (command, flags) in &ours {
-        let line = bash.lines().find(|line| line.starts_with(&format!("        {command}) words=")));
+        let line = bash.lines().find(|line| line.starts_with(&format!("        \"{command}\") words=")));
         let line = line.unwrap_or_else(|| panic!("bash lacks {command}"));
-        let zsh_part = zsh.split(&format!("\n        {command})\n")).nth(1).unwrap().split(";;").next().unwrap();
+        let zsh_part = zsh.split(&format!("\n        '{command}')\n")).nth(1).unwrap().split(";;").next().unwrap();
         let man_part = man.split(&format!("\n.SS {command}\n")).nth(1).unwrap().split("\n.S").next().unwrap();
-        assert!(fish.contains(&format!(" -a {command} -d ")), "fish lacks {command}");
+        let (fish_command, seen) = match command.split_once(' ') {
+            Some((command, verb)) => {
+                let offer = fish.lines().find(|line| line.contains(&format!("from {command}' -a '")));
+                let offered = offer.is_some_and(|line| line.split([' ', '\'']).any(|word| word == verb));
+                assert!(offered, "fish lacks {command} {verb}");
+                (command, format!("; and __fish_seen_subcommand_from {verb}"))
+            }
+            None => {
+                assert!(fish.contains(&format!(" -a {command} -d ")), "fish lacks {command}");
+                (command.as_str(), String::new())
+            }
+        };
         for flag in flags {
             assert!(line.split([' ', '"']).any(|word| word == format!("-{flag}")), "bash: {command} -{flag}");
             assert!(zsh_part.contains(&format!("'*-{flag}=[")) || zsh_part.contains(&format!("'*-{flag}[")), "{flag}");
-            let fish_start = format!("complete -c folkmoot -n '__fish_seen_subcommand_from {command}' -o {flag} ");
+            let condition = format!("__fish_seen_subcommand_from {fish_command}{seen}");
+            let fish_start = format!("complete -c folkmoot -n '{condition}' -o {flag} ");
             assert!(fish.lines().any(|line| line.starts_with(&fish_start)), "fish: {command} -{flag}");
             let head = format!("\n.B \"\\-{}", flag.replace('-', "\\-"));
             assert!(man_part.contains(&head), "man: {command} -{flag}");
@@ -108,6 +129,11 @@ fn bash_completes_commands_flags_and_values() {
     assert_eq!(offered(&["folkmoot", "agent", "-node", "-"]), [""; 0]);
     assert_eq!(offered(&["folkmoot", "agent", "-config-file", "Cargo.to"]), ["Cargo.toml"]);
     assert_eq!(offered(&["folkmoot", "completion", "f"]), ["fish"]);
+    assert_eq!(offered(&["folkmoot", "kv", "g"]), ["get"]);
+    assert_eq!(offered(&["folkmoot", "kv", "get", "-st"]), ["-stale"]);
+    assert_eq!(offered(&["folkmoot", "kv", "get", "-format", "=", "js"]), ["json"]);
+    assert_eq!(offered(&["folkmoot", "lock", "-w"]), ["-wait"]);
+    assert_eq!(offered(&["folkmoot", "lock", "inf"]), ["info"]);
     assert_eq!(offered(&["folkmoot", "nonsense", "-"]), [""; 0]);
 }
 

@@ -6,7 +6,7 @@ use super::definition::Definition;
 use super::failure::Failure;
 use super::output::Output;
 use super::{Program, Subcommand};
-use crate::flags::Offered;
+use crate::flags::{FlagDefinition, Offered};
 
 pub(super) const DEFINITION: Definition = Definition {
     name: "completion",
@@ -36,7 +36,37 @@ pub(super) fn run(arguments: &[OsString], out: &mut Output) -> Result<(), Failur
     out.raw(script.as_bytes())
 }
 
-fn definitions() -> impl Iterator<Item = &'static Definition> {
+/// A command, or a verb of one, and what the shell may offer behind it.
+struct Place {
+    /// `members`, or `kv get`.
+    name: &'static str,
+    line: &'static str,
+    /// Words that may follow: verbs of a command that has them, or the choices of a usage.
+    words: Vec<&'static str>,
+    flags: Vec<FlagDefinition>,
+}
+
+impl Place {
+    /// The command, and the verb if there is one.
+    fn words_of_name(&self) -> (&'static str, Option<&'static str>) {
+        self.name.split_once(' ').map_or((self.name, None), |(command, verb)| (command, Some(verb)))
+    }
+}
+
+/// All commands, each followed by its verbs.
+fn places() -> Vec<Place> {
+    let commands = Subcommand::of(Program::Folkmoot);
+    let places = commands.flat_map(|command| {
+        let (definition, verbs) = (command.definition(), command.verbs());
+        let own = if verbs.is_empty() { choices(definition) } else { verbs.iter().map(Definition::verb).collect() };
+        let words = std::iter::once(own).chain(verbs.iter().map(choices));
+        let places = command.definitions().into_iter().zip(words);
+        places.map(|(Definition { name, line, flags, .. }, words)| Place { name, line, words, flags: flags() })
+    });
+    places.collect()
+}
+
+fn commands() -> impl Iterator<Item = &'static Definition> {
     Subcommand::of(Program::Folkmoot).map(Subcommand::definition)
 }
 
@@ -47,14 +77,20 @@ fn choices(definition: &Definition) -> Vec<&'static str> {
 
 /// bash takes `=` for the end of a word, so that `-format=te` comes as three.
 fn bash() -> String {
-    let (mut flags, mut values) = (String::new(), String::new());
-    for definition in definitions() {
-        let name = definition.name;
-        let own = (definition.flags)();
-        let mut words: Vec<String> = own.iter().map(|flag| format!("-{}", flag.name)).collect();
-        words.extend(choices(definition).into_iter().map(str::to_owned));
-        flags.push_str(&format!("        {name}) words=\"{}\" ;;\n", words.join(" ")));
-        for flag in own {
+    let (mut words, mut values, mut verbs) = (String::new(), String::new(), String::new());
+    for place in places() {
+        let Place { name, line: _, words: own, flags } = &place;
+        let offered: Vec<String> = flags
+            .iter()
+            .map(|flag| format!("-{}", flag.name))
+            .chain(own.iter().map(|word| (*word).to_owned()))
+            .collect();
+        words.push_str(&format!("        \"{name}\") words=\"{}\" ;;\n", offered.join(" ")));
+        if let (command, Some(verb)) = place.words_of_name() {
+            verbs
+                .push_str(&format!("        \"{command} {verb}\") [ \"$COMP_CWORD\" -gt 2 ] && place=\"{name}\" ;;\n"));
+        }
+        for flag in flags {
             let (flag, offered) = (flag.name, flag.offered());
             let reply = match offered {
                 Offered::Nothing => continue,
@@ -65,12 +101,12 @@ fn bash() -> String {
             values.push_str(&format!("        \"{name} -{flag}\") {reply}; return ;;\n"));
         }
     }
-    let names: Vec<&str> = definitions().map(|definition| definition.name).collect();
+    let names: Vec<&str> = commands().map(|definition| definition.name).collect();
     let names = names.join(" ");
     format!(
         r#"# bash completion for folkmoot; made by `folkmoot completion bash`
 _folkmoot() {{
-    local word="${{COMP_WORDS[COMP_CWORD]}}" before="" words=""
+    local word="${{COMP_WORDS[COMP_CWORD]}}" before="" words="" place=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -le 1 ]; then
         COMPREPLY=($(compgen -W "{names}" -- "$word"))
@@ -84,10 +120,13 @@ _folkmoot() {{
     else
         before="${{COMP_WORDS[COMP_CWORD-1]}}"
     fi
-    case "${{COMP_WORDS[1]}} ${{before/#--/-}}" in
+    place="${{COMP_WORDS[1]}}"
+    case "$place ${{COMP_WORDS[2]}}" in
+{verbs}    esac
+    case "$place ${{before/#--/-}}" in
 {values}    esac
-    case "${{COMP_WORDS[1]}}" in
-{flags}    esac
+    case "$place" in
+{words}    esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }}
 complete -F _folkmoot folkmoot
@@ -96,12 +135,15 @@ complete -F _folkmoot folkmoot
 }
 
 fn zsh() -> String {
-    let (mut names, mut commands) = (String::new(), String::new());
-    for definition in definitions() {
-        let name = definition.name;
-        names.push_str(&format!("        '{name}:{}'\n", zsh_text(definition.line)));
+    let (mut names, mut verbs, mut cases) = (String::new(), String::new(), String::new());
+    for place in places() {
+        let Place { name, line, words, flags } = &place;
+        match place.words_of_name() {
+            (_, None) => names.push_str(&format!("        '{name}:{}'\n", zsh_text(line))),
+            (command, Some(verb)) => verbs.push_str(&format!("        '{command} {verb}') name=$command ;;\n")),
+        }
         let mut specs = String::new();
-        for flag in (definition.flags)() {
+        for flag in flags {
             let (flag_name, text) = (flag.name, zsh_text(flag.text));
             let value = match flag.offered() {
                 Offered::Nothing => {
@@ -114,11 +156,10 @@ fn zsh() -> String {
             };
             specs.push_str(&format!(" \\\n                '*-{flag_name}=[{text}]{value}'"));
         }
-        let choices = choices(definition);
-        if !choices.is_empty() {
-            specs.push_str(&format!(" \\\n                '1:what:({})'", choices.join(" ")));
+        if !words.is_empty() {
+            specs.push_str(&format!(" \\\n                '1:what:({})'", words.join(" ")));
         }
-        commands.push_str(&format!("        {name})\n            _arguments{specs}\n            ;;\n"));
+        cases.push_str(&format!("        '{name}')\n            _arguments{specs}\n            ;;\n"));
     }
     format!(
         r#"#compdef folkmoot
@@ -134,8 +175,17 @@ _folkmoot() {{
     local name="$words[2]"
     shift words
     (( CURRENT-- ))
+    if (( CURRENT > 2 )); then
+        local command="$name $words[2]"
+        case "$command" in
+{verbs}        esac
+        if [[ "$name" == *' '* ]]; then
+            shift words
+            (( CURRENT-- ))
+        fi
+    fi
     case "$name" in
-{commands}    esac
+{cases}    esac
 }}
 compdef _folkmoot folkmoot
 "#
@@ -149,22 +199,29 @@ fn zsh_text(text: &str) -> String {
 }
 
 fn fish() -> String {
-    let names: Vec<&str> = definitions().map(|definition| definition.name).collect();
+    let names: Vec<&str> = commands().map(|definition| definition.name).collect();
     let mut text = format!(
         "# fish completion for folkmoot; made by `folkmoot completion fish`\n\
          set -l commands {}\ncomplete -c folkmoot -f\n",
         names.join(" ")
     );
-    for definition in definitions() {
-        let (name, line) = (definition.name, fish_text(definition.line));
-        let first = "not __fish_seen_subcommand_from $commands";
-        text.push_str(&format!("complete -c folkmoot -n \"{first}\" -a {name} -d '{line}'\n"));
-        let this = format!("complete -c folkmoot -n '__fish_seen_subcommand_from {name}'");
-        let choices = choices(definition);
-        if !choices.is_empty() {
-            text.push_str(&format!("{this} -a '{}'\n", choices.join(" ")));
+    for place in places() {
+        let line = fish_text(place.line);
+        let this = match place.words_of_name() {
+            (command, None) => {
+                let first = "not __fish_seen_subcommand_from $commands";
+                text.push_str(&format!("complete -c folkmoot -n \"{first}\" -a {command} -d '{line}'\n"));
+                format!("complete -c folkmoot -n '__fish_seen_subcommand_from {command}'")
+            }
+            (command, Some(verb)) => {
+                let seen = format!("__fish_seen_subcommand_from {command}");
+                format!("complete -c folkmoot -n '{seen}; and __fish_seen_subcommand_from {verb}'")
+            }
+        };
+        if !place.words.is_empty() {
+            text.push_str(&format!("{this} -a '{}'\n", place.words.join(" ")));
         }
-        for flag in (definition.flags)() {
+        for flag in &place.flags {
             let value = match flag.offered() {
                 Offered::Nothing => String::new(),
                 Offered::Anything => " -x".to_owned(),

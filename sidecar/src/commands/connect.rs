@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use bytes::Bytes;
-use folkmoot_client::{Client, ConnectOptions, Text};
+use folkmoot_client::{Client, ConnectOptions, Reconnect, Text};
 
 use super::failure::Failure;
 use crate::config::args::Raw;
@@ -25,12 +25,16 @@ pub(super) fn with_connection(own: &[FlagDefinition]) -> Vec<FlagDefinition> {
 
 /// Connects as flags and environment say. Flags win, also empty ones.
 pub(super) async fn connect(flags: &Parsed) -> Result<Client, Failure> {
+    let connected = Client::connect(&options(flags).reconnect(Reconnect::Never)).await;
+    connected.map_err(Failure::during("Error connecting to Serf agent"))
+}
+
+/// How to connect, as flags and environment say.
+pub(super) fn options(flags: &Parsed) -> ConnectOptions {
     let address = flags.text("rpc-addr").map(str::to_owned);
     let address = address.or_else(|| from_environment("SERF_RPC_ADDR").filter(|address| !address.is_empty()));
     let key = flags.text("rpc-auth").map(str::to_owned).or_else(|| from_environment("SERF_RPC_AUTH"));
-    let options = ConnectOptions::new(address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()));
-    let connected = Client::connect(&options.auth_key(key.unwrap_or_default())).await;
-    connected.map_err(Failure::during("Error connecting to Serf agent"))
+    ConnectOptions::new(address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned())).auth_key(key.unwrap_or_default())
 }
 
 /// Where the agent of settings `raw` is, and its key. Flags win over settings, settings over the variables of commands.

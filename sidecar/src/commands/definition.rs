@@ -1,12 +1,13 @@
 //! [`Definition`]: what a subcommand is called, what it is for and which flags it has. Its flag set, its help, the shell
-//! completions and the manual page are made from it.
+//! completions and the manual page are made from it. A verb of a subcommand (`kv get`) has a definition of its own, whose
+//! name holds both words.
 
 use std::ffi::OsString;
 
 use super::Program;
 use crate::flags::{FlagDefinition, FlagError, FlagSet, Parsed};
 
-/// A subcommand.
+/// A subcommand, or a verb of one.
 pub(super) struct Definition {
     pub(super) name: &'static str,
     /// What it does, for the list of commands.
@@ -28,8 +29,13 @@ impl Definition {
         FlagSet::of(&(self.flags)()).parse(words)
     }
 
-    /// The help, with one final newline.
-    pub(super) fn help(&self, program: Program) -> String {
+    /// The last word of its name: the verb of `kv get`.
+    pub(super) fn verb(&self) -> &'static str {
+        self.name.rsplit(' ').next().unwrap_or_default()
+    }
+
+    /// The help, with one final newline. A command with verbs lists them.
+    pub(super) fn help(&self, program: Program, verbs: &[Definition]) -> String {
         if self.about.is_empty() {
             return "\n".to_owned();
         }
@@ -39,6 +45,12 @@ impl Definition {
             for line in wrapped(paragraph, WIDTH.saturating_sub(2)) {
                 text.push_str(&format!("  {line}\n"));
             }
+        }
+        if !verbs.is_empty() {
+            text.push_str("\nVerbs:\n\n");
+        }
+        for verb in verbs {
+            text.push_str(&format!("  {:<12} {}\n", verb.verb(), verb.line));
         }
         let flags = (self.flags)();
         if !flags.is_empty() {
@@ -64,6 +76,15 @@ impl Definition {
     }
 }
 
+/// The verb that `arguments` begin with, and what follows it.
+pub(super) fn verb<'a>(
+    verbs: &'static [Definition],
+    arguments: &'a [OsString],
+) -> Option<(&'static Definition, &'a [OsString])> {
+    let (word, rest) = arguments.split_first()?;
+    Some((verbs.iter().find(|verb| word == verb.verb())?, rest))
+}
+
 /// `text` in lines of at most `width` characters, but for words that are longer.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -84,6 +105,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_command_lists_its_verbs() {
+        let nothing = Vec::<FlagDefinition>::new;
+        let verb = |name, line| Definition { name, line, usage: "KEY", about: "X.", flags: nothing };
+        let verbs = [verb("kv get", "Shows a key"), verb("kv put", "Sets a key")];
+        let command = Definition { name: "kv", line: "Keys", usage: "VERB", about: "Keys.", flags: nothing };
+        let expected = "Usage: folkmoot kv VERB\n\n  Keys.\n\nVerbs:\n\n  get          Shows a key\n  \
+                        put          Sets a key\n";
+        assert_eq!(command.help(Program::Folkmoot, &verbs), expected);
+        assert!(verbs[0].help(Program::Folkmoot, &[]).starts_with("Usage: folkmoot kv get KEY\n"));
+    }
+
+    #[test]
     fn help_is_made_of_the_definition() {
         let definition = Definition {
             name: "event",
@@ -101,6 +134,6 @@ mod tests {
         let expected = "Usage: serf event [options] name\n\n  Sends it.\n\n  Twice.\n\nOptions:\n\n  \
                         -now                      Words that go on until the line is full and then on the\n                            \
                         next line below.\n  -a-very-long-flag-name=VALUE\n                            X.\n";
-        assert_eq!(definition.help(Program::Serf), expected);
+        assert_eq!(definition.help(Program::Serf, &[]), expected);
     }
 }

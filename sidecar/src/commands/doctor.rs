@@ -8,7 +8,7 @@ mod ping;
 
 use std::ffi::OsString;
 
-use folkmoot_client::{Client, ConnectOptions, Text};
+use folkmoot_client::{Client, ConnectOptions, Reconnect, Text};
 
 use super::connect::address_and_key;
 use super::definition::Definition;
@@ -123,7 +123,7 @@ async fn examine_cluster(flags: &Parsed, raw: &Raw, settings: Option<&Settings>,
 
 impl Agent {
     async fn find(address: &str, key: String) -> Result<Self, folkmoot_client::Error> {
-        let client = Client::connect(&ConnectOptions::new(address).auth_key(key)).await?;
+        let client = Client::connect(&ConnectOptions::new(address).auth_key(key).reconnect(Reconnect::Never)).await?;
         let stats = client.stats().await?;
         let field = |section: &str, key: &str| {
             let section = stats.0.get(&Text::from(section));

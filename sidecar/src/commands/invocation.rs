@@ -35,6 +35,11 @@ pub(super) fn asks_for_version(words: &[OsString]) -> bool {
     words.iter().any(|word| word == "-v" || word == "--version")
 }
 
+/// The words in front of the first `--`.
+pub(super) fn before_dashes(words: &[OsString]) -> &[OsString] {
+    words.split(|word| word == "--").next().unwrap_or_default()
+}
+
 /// A command line taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Invocation<'a> {

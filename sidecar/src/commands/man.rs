@@ -44,7 +44,7 @@ fn page() -> String {
     page.push_str(".SH NAME\nfolkmoot \\- cluster membership, events and queries by gossip\n");
     page.push_str(".SH SYNOPSIS\n.B folkmoot\n[\\-\\-version] [\\-\\-help] command [arguments]\n");
     page.push_str(&format!(".SH DESCRIPTION\n{}\n.SH COMMANDS\n", roff(DESCRIPTION)));
-    for definition in Subcommand::of(Program::Folkmoot).map(Subcommand::definition) {
+    for definition in Subcommand::of(Program::Folkmoot).flat_map(Subcommand::definitions) {
         let synopsis = definition.synopsis(Program::Folkmoot);
         page.push_str(&format!(".SS {}\n{}.\n.PP\n.B {}\n", definition.name, roff(definition.line), roff(&synopsis)));
         for paragraph in definition.about.split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
@@ -60,7 +60,8 @@ fn page() -> String {
         page.push_str(&format!(".TP\n.B {}\n{}\n", roff(name), roff(text)));
     }
     page.push_str(
-        ".SH EXIT STATUS\n0 when the command did what it was asked, 1 when not, 127 for an unknown command.\n",
+        ".SH EXIT STATUS\n0 when the command did what it was asked, 1 when not, 127 for an unknown command. Commands whose \
+         help names other codes: 2 when the answer is no (no such key, held by another, empty).\n",
     );
     page.push_str(".SH SEE ALSO\n.BR serf (1)\n");
     page

@@ -1,0 +1,186 @@
+//! [`Client`]: the user's end. It has one connection at a time, and looks for another agent when that is lost.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use folkmoot_proto::{AgentRequest, Command, Decode, Request};
+use tokio::time::{Instant, timeout_at};
+
+use crate::backoff::Backoff;
+use crate::connection::{Connection, decode_body, succeeded};
+use crate::coordination::Identities;
+use crate::error::{ConnectError, Error};
+use crate::options::{ConnectOptions, Reconnect};
+use crate::table::Reply;
+
+/// A client of an agent, or of any of several. Cheap to clone; all clones share one connection, which closes with the last
+/// of them and of their subscriptions.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+/// What clones share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    options: ConnectOptions,
+    current: Mutex<Arc<Connection>>,
+    /// Which of the addresses is in use. Held by the one who looks for another.
+    address: tokio::sync::Mutex<usize>,
+    identities: Identities,
+}
+
+impl Client {
+    /// Connects to the first of the addresses that answers, agrees on the version and authenticates if there is a key.
+    /// Needs a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if no agent can be reached, [`Error::Auth`] if it does not take the key.
+    pub async fn connect(options: &ConnectOptions) -> Result<Self, Error> {
+        let (index, connection) = dial_any(options, 0, None).await?;
+        let current = Mutex::new(Arc::new(connection));
+        let (address, identities) = (tokio::sync::Mutex::new(index), Identities::default());
+        Ok(Self { shared: Arc::new(Shared { options: options.clone(), current, address, identities }) })
+    }
+
+    /// Whether the connection is gone. The next call looks for another, if the options allow it.
+    pub fn is_closed(&self) -> bool {
+        self.current().table().ended().is_some()
+    }
+
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.shared.identities
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
+    }
+
+    pub(crate) fn upgrade(shared: &Weak<Shared>) -> Option<Self> {
+        shared.upgrade().map(|shared| Self { shared })
+    }
+
+    pub(crate) fn options(&self) -> &ConnectOptions {
+        &self.shared.options
+    }
+
+    /// The connection, a new one if it was lost.
+    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, Error> {
+        let current = self.current();
+        match (current.table().ended(), self.shared.options.reconnect) {
+            (None, _) => Ok(current),
+            (Some(error), Reconnect::Never) => Err(error),
+            (Some(_), Reconnect::Within(patience)) => self.reconnect(Instant::now() + patience).await,
+        }
+    }
+
+    /// Looks for an agent until `deadline`, one caller at a time; who waited finds the connection of who looked.
+    async fn reconnect(&self, deadline: Instant) -> Result<Arc<Connection>, Error> {
+        let options = &self.shared.options;
+        let given_up = || Error::from(ConnectError::TimedOut { address: options.addresses.join(", ") });
+        let mut address = timeout_at(deadline, self.shared.address.lock()).await.map_err(|_| given_up())?;
+        let mut backoff = Backoff::new();
+        loop {
+            let current = self.current();
+            if current.table().ended().is_none() {
+                return Ok(current);
+            }
+            // The next one first: the agent that went away is the least likely to answer.
+            let start = address.saturating_add(1);
+            let error = match dial_any(options, start, Some(deadline)).await {
+                Ok((index, connection)) => {
+                    *address = index;
+                    let connection = Arc::new(connection);
+                    *self.shared.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&connection);
+                    return Ok(connection);
+                }
+                Err(error @ Error::Auth { .. }) => return Err(error),
+                Err(error) => error,
+            };
+            let next = Instant::now() + backoff.pause();
+            if next >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// A connection that nobody else uses, to the agent in use if it still answers.
+    pub(crate) async fn connection_apart(&self) -> Result<Arc<Connection>, Error> {
+        let start = *self.shared.address.lock().await;
+        Ok(Arc::new(dial_any(&self.shared.options, start, None).await?.1))
+    }
+
+    /// Whether a lost connection is replaced.
+    pub(crate) fn reconnects(&self) -> bool {
+        matches!(self.shared.options.reconnect, Reconnect::Within(_))
+    }
+
+    fn current(&self) -> Arc<Connection> {
+        Arc::clone(&self.shared.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A call that is answered without a body.
+    pub(crate) async fn call(&self, request: impl Into<Request>) -> Result<(), Error> {
+        let (command, reply) = self.exchange(request.into()).await?;
+        succeeded(command, &reply.error)
+    }
+
+    /// A call that is answered with a body.
+    pub(crate) async fn call_for<T: Decode>(&self, request: AgentRequest) -> Result<T, Error> {
+        let (command, reply) = self.exchange(request.into()).await?;
+        succeeded(command, &reply.error)?;
+        decode_body(&reply)
+    }
+
+    /// A call whose reply is for the caller to judge. If the connection is lost before the request was sent, or after a
+    /// question was, it is made once more on another.
+    pub(crate) async fn exchange(&self, request: Request) -> Result<(Command, Reply), Error> {
+        let command = request.command();
+        let limit = self.shared.options.call_timeout;
+        let again = self.reconnects();
+        let connection = self.connection().await?;
+        let answered = match connection.start(&request).await {
+            Ok(mut pending) => match pending.wait(limit).await {
+                Err(Error::Closed) if again && is_question(command) => None,
+                answered => Some(answered?),
+            },
+            Err(Error::TooManyCalls) => return Err(Error::TooManyCalls),
+            Err(error) if !again => return Err(error),
+            Err(_) => None,
+        };
+        match answered {
+            Some(reply) => Ok((command, reply)),
+            None => Ok((command, self.connection().await?.start(&request).await?.wait(limit).await?)),
+        }
+    }
+}
+
+/// Whether asking twice is the same as asking once. (An expression that the agent cannot read makes it close the
+/// connection, so filtered members are not asked for twice.)
+fn is_question(command: Command) -> bool {
+    use folkmoot_proto::AgentCommand::{GetCoordinate, HandlersList, ListKeys, Members, Stats};
+    matches!(command, Command::Agent(Members | Stats | GetCoordinate | HandlersList | ListKeys))
+}
+
+/// Tries each address once, from `start` on; the first failure is the one reported.
+async fn dial_any(
+    options: &ConnectOptions,
+    start: usize,
+    deadline: Option<Instant>,
+) -> Result<(usize, Connection), Error> {
+    let count = options.addresses.len();
+    let mut first_failure = None;
+    for step in 0..count {
+        let index = start.wrapping_add(step) % count;
+        let Some(address) = options.addresses.get(index) else { continue };
+        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        match Connection::open(address, &options.auth_key, options.dial_timeout.min(left)).await {
+            Ok(connection) => return Ok((index, connection)),
+            Err(error) => {
+                first_failure.get_or_insert(error);
+            }
+        }
+    }
+    Err(first_failure.unwrap_or(ConnectError::MissingAddress.into()))
+}

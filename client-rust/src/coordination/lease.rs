@@ -1,0 +1,187 @@
+//! [`Lease`]: something of the cluster's that ends unless it is renewed, and the task that renews it. Locks, offices,
+//! sessions and claims of items are held through one.
+//!
+//! The holder counts from before the renewal was sent, the cluster from when it was applied: the holder always believes
+//! that it ends earlier than it does.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::backoff::Backoff;
+use crate::error::Error;
+use crate::limits::LEASE_TTL_SHORTEST;
+
+/// Why something is not held any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// No renewal was answered within its time to live: the cluster could not be reached, or has no quorum. It counts as
+    /// lost on this side; on the cluster's side it ends at about the same time.
+    #[error("it could not be renewed in time")]
+    NotRenewed,
+    /// The cluster says that it has ended: it expired, its owner ended, or somebody took it away.
+    #[error("the cluster says that it has ended")]
+    Ended,
+}
+
+/// Held until it is lost; renewed until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    shared: Arc<Shared>,
+    lost: watch::Receiver<Option<Lost>>,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The end, if no renewal succeeds any more.
+    deadline: Mutex<Instant>,
+}
+
+impl Shared {
+    fn deadline(&self) -> Instant {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn extend(&self, deadline: Instant) {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    }
+}
+
+impl Lease {
+    /// Keeps what was asked for at `asked` alive with `renew`, which starts `ttl` again.
+    pub(crate) fn keep<F, R>(asked: Instant, ttl: Duration, renew: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), Error>> + Send,
+    {
+        let shared = Arc::new(Shared { deadline: Mutex::new(asked + ttl) });
+        let (tell, lost) = watch::channel(None);
+        let keeper = Arc::clone(&shared);
+        let task = tokio::spawn(async move {
+            let end = keep(&keeper, ttl, renew).await;
+            tell.send_replace(Some(end));
+        });
+        Self { shared, lost, task: task.abort_handle() }
+    }
+
+    /// Whether it is held at this moment, as far as this side knows. Also true to a process that was stopped for a while.
+    pub(crate) fn is_held(&self) -> bool {
+        self.lost.borrow().is_none() && Instant::now() < self.shared.deadline()
+    }
+
+    /// Returns when it is lost.
+    pub(crate) async fn lost(&self) -> Lost {
+        let mut lost = self.lost.clone();
+        match lost.wait_for(Option::is_some).await {
+            Ok(end) => end.unwrap_or(Lost::NotRenewed),
+            // The runtime ends: nobody renews any more.
+            Err(_) => Lost::NotRenewed,
+        }
+    }
+
+    /// Renews it no longer.
+    pub(crate) fn stop(&self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Renews until that fails for good; says how it ended.
+async fn keep<F, R>(shared: &Shared, ttl: Duration, renew: F) -> Lost
+where
+    F: Fn() -> R,
+    R: Future<Output = Result<(), Error>>,
+{
+    let third = ttl.max(LEASE_TTL_SHORTEST) / 3;
+    let mut next = shared.deadline().checked_sub(third.saturating_mul(2)).unwrap_or_else(Instant::now);
+    let mut backoff = Backoff::new();
+    loop {
+        sleep_until(next).await;
+        let deadline = shared.deadline();
+        let asked = Instant::now();
+        if asked >= deadline {
+            return Lost::NotRenewed;
+        }
+        match timeout_at(deadline, renew()).await {
+            Ok(Ok(())) => {
+                shared.extend(asked + ttl);
+                backoff = Backoff::new();
+                next = asked + third;
+            }
+            Ok(Err(error)) if error.ends_a_lease() => return Lost::Ended,
+            Ok(Err(_)) => next = deadline.min(Instant::now() + backoff.pause()),
+            Err(_) => return Lost::NotRenewed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use folkmoot_proto::coordination::Code;
+
+    use super::*;
+    use crate::error::Refusal;
+
+    const TTL: Duration = Duration::from_secs(9);
+
+    fn refused(code: Code) -> Error {
+        Error::Refused(Refusal { code, text: String::new() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_renewed_at_a_third_and_held_for_ever() {
+        let count = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&count);
+        let lease = Lease::keep(Instant::now(), TTL, move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            async { Ok(()) }
+        });
+        sleep_until(Instant::now() + TTL * 10).await;
+        assert!(lease.is_held());
+        assert!((29..=31).contains(&count.load(Ordering::Relaxed)), "{count:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_ends_it_at_once() {
+        let lease = Lease::keep(Instant::now(), TTL, || async { Err(refused(Code::NotHeld)) });
+        let started = Instant::now();
+        assert_eq!(lease.lost().await, Lost::Ended);
+        assert!(started.elapsed() < TTL / 2 && !lease.is_held());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_it_after_its_time_and_not_before() {
+        let started = Instant::now();
+        let hanging = Lease::keep(started, TTL, std::future::pending);
+        assert_eq!(hanging.lost().await, Lost::NotRenewed);
+        assert!((TTL..TTL * 2).contains(&started.elapsed()), "{:?}", started.elapsed());
+        let started = Instant::now();
+        let failing = Lease::keep(started, TTL, || async { Err(Error::Closed) });
+        assert_eq!(failing.lost().await, Lost::NotRenewed);
+        assert!((TTL..TTL * 2).contains(&started.elapsed()), "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_returns_in_time_keeps_it() {
+        let count = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&count);
+        let lease = Lease::keep(Instant::now(), TTL, move || {
+            let failing = counter.fetch_add(1, Ordering::Relaxed) % 4 != 3;
+            async move { if failing { Err(Error::Closed) } else { Ok(()) } }
+        });
+        sleep_until(Instant::now() + TTL * 5).await;
+        assert!(lease.is_held());
+    }
+}

@@ -1,0 +1,87 @@
+//! [`ConnectOptions`]: which agents, with which key, how long to wait, and what happens when a connection is lost.
+
+use std::time::Duration;
+
+use folkmoot_proto::Text;
+
+use crate::limits::{CLIENT_TTL, DIAL_TIMEOUT, RECONNECT_PATIENCE};
+
+/// How to reach an agent.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// Where: `host:port`, or `unix://PATH`. More than one is for clients that may use any agent of the cluster: the first
+    /// that answers is used, and when it goes away the next one.
+    pub addresses: Vec<String>,
+    /// The agents' `rpc_auth`; empty: do not authenticate.
+    pub auth_key: Text,
+    /// Time to reach an agent, and again for its greeting; [`DIAL_TIMEOUT`] by default.
+    pub dial_timeout: Duration,
+    /// Time to wait for the reply to each call. `None`, the default, waits for Serf's commands as long as the connection
+    /// lives, because a join or a leave of a big cluster may take minutes, and for coordination
+    /// [`crate::limits::COORDINATION_TIMEOUT`]. Calls that wait for something (a lock, an item) have this time on top of
+    /// their own.
+    pub call_timeout: Option<Duration>,
+    /// What happens when the connection is lost.
+    pub reconnect: Reconnect,
+    /// Silence after which the cluster forgets this client and what it holds; [`CLIENT_TTL`] by default, a second at least.
+    /// The client speaks at a third of it.
+    pub client_ttl: Duration,
+}
+
+/// What a client does when its connection is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reconnect {
+    /// Nothing: every later call fails with [`crate::Error::Closed`].
+    Never,
+    /// The next call connects again, to any of the addresses, and tries so for this long.
+    Within(Duration),
+}
+
+impl ConnectOptions {
+    /// An agent without key. [`ConnectOptions::or`] adds others.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            addresses: vec![address.into()],
+            auth_key: Text::default(),
+            dial_timeout: DIAL_TIMEOUT,
+            call_timeout: None,
+            reconnect: Reconnect::Within(RECONNECT_PATIENCE),
+            client_ttl: CLIENT_TTL,
+        }
+    }
+
+    /// Another agent of the same cluster.
+    #[must_use]
+    pub fn or(mut self, address: impl Into<String>) -> Self {
+        self.addresses.push(address.into());
+        self
+    }
+
+    /// With a key.
+    #[must_use]
+    pub fn auth_key(mut self, key: impl Into<Text>) -> Self {
+        self.auth_key = key.into();
+        self
+    }
+
+    /// With another behaviour when the connection is lost.
+    #[must_use]
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+}
+
+impl std::fmt::Debug for ConnectOptions {
+    /// Without the key.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ConnectOptions")
+            .field("addresses", &self.addresses)
+            .field("dial_timeout", &self.dial_timeout)
+            .field("call_timeout", &self.call_timeout)
+            .field("reconnect", &self.reconnect)
+            .field("client_ttl", &self.client_ttl)
+            .finish_non_exhaustive()
+    }
+}
