@@ -13,7 +13,8 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(crate) fn config(settings: &Settings) -> Result<Config, OpenError> {
     let Timing { election_min, election_max, heartbeat } = settings.timing;
-    let config = Config {
+    #[cfg_attr(not(test), expect(unused_mut, reason = "tests turn sharp edges on"))]
+    let mut config = Config {
         cluster_name: "folkmoot".to_owned(),
         election_timeout_min: millis(election_min),
         election_timeout_max: millis(election_max),
@@ -39,6 +40,8 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, OpenError> {
         removed_leader_step_down: StepDownPolicy::After(millis(election_max)),
         ..Config::default()
     };
+    #[cfg(test)]
+    crate::tests::edges::sharpen(&mut config);
     config.validate().map_err(|error| OpenError::Setting { name: "timing", reason: error.to_string() })
 }
 

@@ -208,7 +208,6 @@ impl Group {
 
     /// Stops: hands leadership over if it can, keeps its vote, closes the file.
     pub async fn shutdown(self) {
-        self.watches.close();
         self.member.shutdown().await;
     }
 

@@ -23,34 +23,43 @@ pub(crate) async fn keep<A: AsyncRuntime>(member: Arc<Member<A>>) {
     let mut snapshot_at = 0u64;
     loop {
         let state = server.borrow_and_update().state;
-        let wait = if state == ServerState::Leader { until_due(&member) } else { LOOK };
-        if wait.is_zero() {
-            // Refused or lost: the next look proposes it again, if it is still due and this member still leads.
-            if member.propose(Command::Tick).await.is_err() {
-                A::sleep(member.settings.timing.heartbeat).await;
+        let goes_on = match state {
+            ServerState::Leader => {
+                let wait = until_due(&member);
+                if wait.is_zero() {
+                    // Refused or lost: the next look proposes it again, if it is still due and this member still leads.
+                    if member.propose(Command::Tick).await.is_err() {
+                        A::sleep(member.settings.timing.heartbeat).await;
+                    }
+                    continue;
+                }
+                let changed = A::select2(server.changed(), progress.changed());
+                !matches!(A::timeout(wait, changed).await, Ok(Select2::First(Err(_))))
             }
-            continue;
-        }
-        if state != ServerState::Leader {
-            let known =
-                |state: &RaftState<Types<A>>| state.vote_ref().is_committed().then(|| state.vote_last_modified());
-            match member.raft.with_raft_state(known).await {
-                Ok(heard) => member.state.heard(heard.flatten()),
-                Err(_) => return,
+            ServerState::Learner | ServerState::Follower | ServerState::Candidate | ServerState::Shutdown => {
+                look_for_leader(&member).await && !matches!(A::timeout(LOOK, server.changed()).await, Ok(Err(_)))
             }
-        }
+        };
         let written = member.writer.state().appended_bytes.load(Ordering::Relaxed);
-        if written.saturating_sub(snapshot_at) > SNAPSHOT_EVERY_BYTES {
+        let snapshot = written.saturating_sub(snapshot_at) > SNAPSHOT_EVERY_BYTES;
+        if snapshot {
             snapshot_at = written;
-            if member.raft.trigger().snapshot().await.is_err() {
-                return;
-            }
         }
-        let changed = A::select2(server.changed(), progress.changed());
-        if let Ok(Select2::First(Err(_))) = A::timeout(wait, changed).await {
+        if !goes_on || (snapshot && member.raft.trigger().snapshot().await.is_err()) {
+            member.state.close();
             return;
         }
     }
+}
+
+/// Notes when a leader was last heard of; `false` if the member has stopped.
+async fn look_for_leader<A: AsyncRuntime>(member: &Member<A>) -> bool {
+    let known = |state: &RaftState<Types<A>>| state.vote_ref().is_committed().then(|| state.vote_last_modified());
+    let heard = member.raft.with_raft_state(known).await;
+    if let Ok(heard) = &heard {
+        member.state.heard(heard.flatten());
+    }
+    heard.is_ok()
 }
 
 /// How long until a deadline of the machine is reached.

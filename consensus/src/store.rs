@@ -1,6 +1,7 @@
 //! The state machine as the Raft library wants it: applies entries, makes snapshots beside the work, takes snapshots in.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(crate) struct State<A: AsyncRuntime> {
     applied: RwLock<Applied<A>>,
     pub(crate) hub: Arc<Hub>,
     progress: Mutex<WatchSenderOf<Types<A>, LogIndex>>,
+    /// Nothing is applied any more.
+    closed: AtomicBool,
     /// When a leader was last heard of, looked up now and then.
     heard: Mutex<Option<A::Instant>>,
 }
@@ -49,6 +52,7 @@ impl<A: AsyncRuntime> State<A> {
             applied: RwLock::new(applied),
             hub: Arc::default(),
             progress: Mutex::new(progress),
+            closed: AtomicBool::new(false),
             heard: Mutex::new(None),
         })
     }
@@ -60,6 +64,17 @@ impl<A: AsyncRuntime> State<A> {
     /// The last index applied, to be looked at when it moves.
     pub(crate) fn progress(&self) -> WatchReceiverOf<Types<A>, LogIndex> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).subscribe()
+    }
+
+    /// Ends watches and waiting calls: they go on elsewhere.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.hub.forget();
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).send_if_modified(|_| true);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     pub(crate) fn heard(&self, at: Option<A::Instant>) {

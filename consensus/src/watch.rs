@@ -67,11 +67,6 @@ impl Watches {
         }
         Watch::from_channel(reader)
     }
-
-    /// Ends all, and lets none start.
-    pub(crate) fn close(&self) {
-        self.places.close();
-    }
 }
 
 async fn run<A: AsyncRuntime>(
@@ -85,6 +80,9 @@ async fn run<A: AsyncRuntime>(
     let mut told_at = A::Instant::now();
     loop {
         drop(progress.borrow_and_update());
+        if state.is_closed() {
+            return;
+        }
         let (reply, revision) = {
             let applied = state.read();
             (applied.replica.machine.read(&Query::Watch(query.clone())), applied.replica.machine.revision())

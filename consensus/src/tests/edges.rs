@@ -6,9 +6,62 @@ use std::time::Duration;
 
 use openraft::Instant;
 
+use std::cell::Cell;
+
+use openraft::Config;
+
 use super::world::{World, add, count, count_query, now, peer, settings, simulate, sleep};
 use crate::config::config;
 use crate::{ChangeError, NodeId, ProposeError, Quorum, Role, Timing};
+
+/// An edge that a test may turn on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edge {
+    LeaseReads,
+    NoPreVote,
+    NoProbe,
+    ShortSnapshots,
+    LeaderRestore,
+}
+
+thread_local! {
+    /// A simulation runs on one thread.
+    static ON: Cell<Option<Edge>> = const { Cell::new(None) };
+}
+
+pub(crate) fn is_on(edge: Edge) -> bool {
+    ON.get() == Some(edge)
+}
+
+/// Gives the Raft library the setting back that `config.rs` takes from it.
+pub(crate) fn sharpen(config: &mut Config) {
+    let plain = Config::default();
+    match ON.get() {
+        None | Some(Edge::LeaseReads) => {}
+        Some(Edge::NoPreVote) => config.enable_pre_vote = plain.enable_pre_vote,
+        Some(Edge::NoProbe) => config.quorum_loss_probe_interval = plain.quorum_loss_probe_interval,
+        Some(Edge::ShortSnapshots) => config.install_snapshot_timeout = plain.install_snapshot_timeout,
+        Some(Edge::LeaderRestore) => config.enable_leader_restore = plain.enable_leader_restore,
+    }
+}
+
+/// The tests below are worth something: each fails when its edge is turned on.
+#[test]
+fn every_edge_cuts_when_it_is_turned_on() {
+    let edges: [(Edge, fn()); 5] = [
+        (Edge::LeaseReads, reads_are_confirmed_by_a_majority_and_not_by_a_lease),
+        (Edge::NoPreVote, a_member_that_was_alone_does_not_raise_the_term),
+        (Edge::NoProbe, a_leader_that_reaches_one_voter_does_not_hold_it_back),
+        (Edge::ShortSnapshots, a_slow_snapshot_arrives),
+        (Edge::LeaderRestore, a_restarted_leader_is_elected_again),
+    ];
+    for (edge, test) in edges {
+        ON.set(Some(edge));
+        let result = std::panic::catch_unwind(test);
+        ON.set(None);
+        assert!(result.is_err(), "{edge:?} makes no difference");
+    }
+}
 
 /// 1: a leader that was cut off a moment ago does not answer a read, although its lease still runs.
 #[test]

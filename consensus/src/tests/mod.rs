@@ -4,7 +4,7 @@
 mod backups;
 mod damage;
 mod disk;
-mod edges;
+pub(crate) mod edges;
 mod histories;
 mod net;
 mod simulation;
