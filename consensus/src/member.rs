@@ -10,11 +10,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use folkmoot_coordination::{Command, Entry, LogIndex, Query, Reply, Ticket, WallMs};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, ForwardToLeader, LinearizableReadError, RaftError};
-use openraft::impls::OneshotResponder;
 use openraft::metrics::RaftMetrics;
 use openraft::network::NetSnapshot;
 use openraft::{AsyncRuntime, Instant, RaftNetworkFactory, ReadPolicy, ServerState};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::config;
 use crate::disk::Disk;
@@ -30,7 +29,7 @@ use crate::peer::{ClusterId, Peer};
 use crate::settings::Settings;
 use crate::status::Age;
 use crate::store::{Builder, State, Store};
-use crate::types::{Proposal, Raft, Types};
+use crate::types::{Answer, Proposal, Raft, Types};
 use crate::writer::{Change, Threads, Writer};
 use crate::{keeper, status};
 
@@ -155,8 +154,8 @@ impl<A: AsyncRuntime> Member<A> {
 
     /// `Err` in `Ok`: it was not accepted.
     async fn write(&self, proposal: Proposal) -> Result<Result<Reply, ForwardToLeader<Types<A>>>, ProposeError> {
-        let (responder, mut wait) = OneshotResponder::new_pair();
-        let sent = self.raft.client_write_ff(proposal, Some(responder)).await;
+        let (answer, mut wait) = oneshot::channel();
+        let sent = self.raft.client_write_ff(proposal, Some(Answer(answer))).await;
         sent.map_err(|error| self.fatal(&error))?;
         let patience = self.settings.timing.election_max.saturating_mul(2);
         let outcome = loop {

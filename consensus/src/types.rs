@@ -9,8 +9,10 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 use folkmoot_coordination::Reply;
+use openraft::raft::responder::Responder;
 use openraft::{AsyncRuntime, OptionalSend, RaftTypeConfig};
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use crate::image::Image;
 use crate::peer::{NodeId, Peer};
@@ -38,7 +40,7 @@ impl<A: AsyncRuntime> RaftTypeConfig for Types<A> {
     type Entry = openraft::Entry<Self::LeaderId, Self::Payload>;
     type AsyncRuntime = A;
     type Responder<T>
-        = openraft::impls::OneshotResponder<Self, T>
+        = Answer<T>
     where
         T: OptionalSend + 'static;
     type Batch<T>
@@ -46,6 +48,15 @@ impl<A: AsyncRuntime> RaftTypeConfig for Types<A> {
     where
         T: OptionalSend + 'static;
     type ErrorSource = openraft::impls::BoxedErrorSource;
+}
+
+/// Where the outcome of a proposal goes. Who asked may have gone; that is nobody's fault.
+pub(crate) struct Answer<T>(pub(crate) oneshot::Sender<T>);
+
+impl<A: AsyncRuntime, T: OptionalSend + 'static> Responder<Types<A>, T> for Answer<T> {
+    fn on_complete(self, outcome: T) {
+        drop(self.0.send(outcome));
+    }
 }
 
 /// The position of an entry in the log, with the leader that wrote it.

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use folkmoot_coordination::watch::Query as WatchQuery;
-use folkmoot_coordination::{Command, Key, Operation, Query, Reply, Request, RequestId, Revision, Ttl, Value, kv};
+use folkmoot_coordination::{
+    Command, Key, Operation, Patience, Query, Reply, Request, RequestId, Revision, Ticket, Ttl, Value, kv, lock,
+};
 
 use super::net::Net;
 use crate::types::Tokio;
@@ -170,6 +172,47 @@ async fn three_members_agree_watch_and_come_back() {
         status.wait_for(|status| status.revision == want).await.unwrap();
     })
     .await;
+    for group in three.running() {
+        group.shutdown().await;
+    }
+}
+
+/// A call that waits in a line is told when its turn comes, wherever it was registered; and everything ends with its member.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_calls_are_answered_and_watches_end_with_their_member() {
+    let mut three = Three::start().await;
+    let (one, two) = (three.client().await, three.client().await);
+    let name = Key::try_from("door").unwrap();
+    let acquire = |patience| {
+        let mode = lock::Mode::Lock;
+        let acquire = lock::Acquire { name: name.clone(), mode, session: None, ttl: None, patience };
+        Operation::Lock(lock::Command::Acquire(acquire))
+    };
+    let Reply::Held { hold, .. } = three.propose(request(one, 1, acquire(Patience::None))).await else {
+        panic!("not held")
+    };
+    let ticket = Ticket { client: two, request: RequestId(1) };
+    let answers: Vec<_> = three.running().iter().map(|group| group.answered(ticket)).collect();
+    let reply = three.propose(request(two, 1, acquire(Patience::Unlimited))).await;
+    assert!(matches!(reply, Reply::Waiting { .. }), "{reply:?}");
+    let target = lock::Target::Lock(name.clone());
+    let release = Operation::Lock(lock::Command::Release { target, hold });
+    three.propose(request(one, 2, release)).await;
+    for answer in answers {
+        assert!(matches!(within(answer).await, Some(Reply::Held { .. })));
+    }
+    // Sent again, the call is answered with the same.
+    let again = three.propose(request(two, 1, acquire(Patience::Unlimited))).await;
+    assert!(matches!(again, Reply::Held { .. }), "{again:?}");
+
+    let leader = three.leader().await;
+    let group = three.group(leader);
+    let mut watch = group.watch(WatchQuery { scope: None, prefix: "none".into(), after: Revision(0) });
+    let waits = group.answered(Ticket { client: two, request: RequestId(9) });
+    drop(group);
+    three.stop(leader).await;
+    assert_eq!(within(waits).await, None);
+    within(async { while watch.next().await.is_some() {} }).await;
     for group in three.running() {
         group.shutdown().await;
     }

@@ -1,0 +1,94 @@
+//! How many proposals a second one member brings to disk: a group of one on real files, with proposers that each wait for
+//! their answer. `cargo bench -p folkmoot-consensus`; the directory is `TMPDIR`, so choose the disk with it. Numbers are to
+//! be compared with others of the same machine only.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use folkmoot_consensus::{ClusterId, Group, NodeId, Peer, Role, Settings, Transport};
+use folkmoot_coordination::{ClientId, Command, Key, Operation, Reply, Request, RequestId, Ttl, Value, kv};
+
+/// There is nobody else.
+struct Nowhere;
+
+impl Transport for Nowhere {
+    type Stream = tokio::io::DuplexStream;
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<Self::Stream> {
+        Err(io::Error::other(format!("nobody is at {to}")))
+    }
+}
+
+/// How long each number of proposers works.
+const TIME: Duration = Duration::from_secs(3);
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = std::env::temp_dir().join(format!("folkmoot-proposals-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let me = Peer { id: NodeId(1), name: "one".to_owned(), address: "127.0.31.1:4321".parse()? };
+    let group = Group::open(Settings::new(me.clone(), directory.clone()), None, Arc::new(Nowhere)).await?;
+    group.found(ClusterId(1), vec![me]).await?;
+    group.status_changes().wait_for(|status| status.role == Role::Leader).await?;
+    println!("proposers  writes/s  median ms  p99 ms  syncs/s  writes/sync");
+    for proposers in [1u64, 16, 64, 256] {
+        measure(&group, proposers).await?;
+    }
+    group.shutdown().await;
+    std::fs::remove_dir_all(directory)?;
+    Ok(())
+}
+
+async fn measure(group: &Group, proposers: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let before = group.status();
+    let started = Instant::now();
+    let mut workers = Vec::new();
+    for _ in 0..proposers {
+        workers.push(tokio::spawn(work(group.clone(), started)));
+    }
+    let mut waits = Vec::new();
+    for worker in workers {
+        waits.extend(worker.await?);
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let syncs = group.status().syncs.saturating_sub(before.syncs) as f64;
+    waits.sort_unstable();
+    let millis = |part: usize| waits.get(waits.len() * part / 100).map_or(0.0, |wait| wait.as_secs_f64() * 1e3);
+    println!(
+        "{proposers:9}  {:8.0}  {:9.3}  {:6.3}  {:7.0}  {:11.1}",
+        waits.len() as f64 / seconds,
+        millis(50),
+        millis(99),
+        syncs / seconds,
+        waits.len() as f64 / syncs.max(1.0),
+    );
+    Ok(())
+}
+
+/// Writes a key again and again, and says how long each write took.
+async fn work(group: Group, started: Instant) -> Vec<Duration> {
+    let mut waits = Vec::new();
+    let Ok(ttl) = Ttl::try_from(600_000) else { return waits };
+    let Ok(Reply::Registered(client)) = group.propose(Command::RegisterClient { ttl }).await else { return waits };
+    let mut number = 0;
+    while started.elapsed() < TIME {
+        number += 1;
+        let Some(command) = put(client, number) else { return waits };
+        let sent = Instant::now();
+        if group.propose(command).await.is_err() {
+            return waits;
+        }
+        waits.push(sent.elapsed());
+    }
+    waits
+}
+
+fn put(client: ClientId, number: u64) -> Option<Command> {
+    let key = Key::try_from(format!("key-{}", client.0).as_str()).ok()?;
+    let value = Value::try_from("v".repeat(64).as_str()).ok()?;
+    let operation = Operation::Kv(kv::Command::Put(kv::Put { key, value, life: kv::Life::Unlimited }));
+    let (request, acknowledged_below) = (RequestId(number), RequestId(number));
+    Some(Command::Client(Request { client, request, acknowledged_below, operation }))
+}
