@@ -13,6 +13,7 @@ mod answers;
 mod calls;
 mod changes;
 mod coordinator;
+mod group;
 mod operations;
 mod questions;
 mod streams;
@@ -34,6 +35,7 @@ pub(super) use admin::Restore;
 use calls::Call;
 pub(super) use calls::Calls;
 pub use coordinator::{Answering, Changes, Coordinator, Freshness, MemberChange, Noticed, Seen};
+pub use group::GroupCoordinator;
 pub use values::Failure;
 
 use super::limits::{CALL_TIMEOUT, CALL_TIMEOUT_LONGEST, ENDLESS, WAITING_CALL_LENGTH};
