@@ -269,7 +269,7 @@ fn a_reload_applies_level_tags_and_what_signals_do_and_nothing_else() {
         run.agent.rpc().event("now", b"", false).unwrap();
         run.agent.wait_for_line_from(mark, "[DEBUG] agent: Requesting user event send: now");
         run.agent.signal(Signal::Terminate);
-        assert_eq!(run.agent.wait_for_exit().code(), Some(0), "{kind:?} leaves");
+        run.agent.wait_for_graceful_exit();
         assert!(run.agent.text().contains("==> Gracefully shutting down agent..."), "{kind:?}");
     }
 }

@@ -6,9 +6,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::support::{Directory, Kind, Loopback, PATIENCE, Rpc, eventually, log};
+use super::support::{Directory, GO_LEAVES_WITHIN, Kind, Loopback, PATIENCE, Rpc, eventually, log};
 
+/// Runs of the Go agent until one leaves in time.
+const RUNS_MAX: usize = 5;
 const UNIT: &str = "/lib/systemd/system/serf.service";
 
 /// Prepares the namespace, runs `ExecStartPre`, puts the configuration in place, and becomes `ExecStart`.
@@ -75,7 +78,8 @@ impl Unit {
         Self { child, lines }
     }
 
-    fn run(mut self, address: &Loopback) -> Started {
+    /// Gives the time that its leave took, too.
+    fn run(mut self, address: &Loopback) -> (Started, Duration) {
         let mut printed = Vec::new();
         eventually("the unit's agent runs", || {
             printed.extend(self.lines.try_iter());
@@ -91,7 +95,9 @@ impl Unit {
         let kill = format!("kill -{} {}", name.trim_start_matches("SIG"), self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
         let child = &mut self.child;
+        let begun = Instant::now();
         let exit = eventually("the agent leaves", || child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned()));
+        let left_in = begun.elapsed();
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             printed.push(line);
         }
@@ -100,7 +106,7 @@ impl Unit {
         lines.retain(|line| !MOMENTS.iter().any(|moment| line.contains(moment)));
         lines.sort();
         lines.dedup();
-        Started { version, members, exit: exit.code(), lines }
+        (Started { version, members, exit: exit.code(), lines }, left_in)
     }
 }
 
@@ -125,7 +131,10 @@ fn shown(line: &str) -> String {
 fn debians_unit_starts_our_program_as_it_starts_go() {
     let directory = Directory::fresh();
     let address = Loopback::exactly(std::net::Ipv4Addr::new(127, 0, 49, 240));
-    let [go, ours] = [Kind::Go, Kind::Folkmoot].map(|kind| Unit::start(kind, &directory, &address).run(&address));
+    let run = |kind| Unit::start(kind, &directory, &address).run(&address);
+    // On a machine that stands still Go gives its leave up, and says other things than else.
+    let go = (0..RUNS_MAX).map(|_| run(Kind::Go)).find(|(_, left_in)| *left_in < GO_LEAVES_WITHIN);
+    let (go, ours) = (go.expect("a leave of the Go agent takes less than 3 s").0, run(Kind::Folkmoot).0);
     assert!(ours.version.starts_with("Serf v0.10.2 (Folkmoot "), "{ours:?}");
     assert_eq!((&ours.members, ours.exit), (&go.members, go.exit));
     assert_eq!(ours.lines, go.lines, "ours left, Go right");

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Loopback, PATIENCE, Rpc, eventually, reason};
+use super::{GO_LEAVES_WITHIN, Loopback, PATIENCE, Rpc, eventually, reason};
 
 /// Output lines kept per agent; the oldest go first.
 const LINES_MAX: usize = 50_000;
@@ -221,6 +221,15 @@ impl Agent {
         });
         self.output.wait_for_end();
         status
+    }
+
+    /// Waits for the end of the graceful leave that a signal just asked for. A Go agent on a machine that stood still may
+    /// have given it up.
+    pub fn wait_for_graceful_exit(&mut self) {
+        let begun = Instant::now();
+        let code = self.wait_for_exit().code();
+        let given_up = self.kind == Kind::Go && begun.elapsed() >= GO_LEAVES_WITHIN;
+        assert!(code == Some(0) || (given_up && code == Some(1)), "{} ended with {code:?}", self.name);
     }
 
     /// Every line written so far, standard output and standard error as they came.

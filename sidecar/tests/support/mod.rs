@@ -28,5 +28,8 @@ pub use wait::{eventually, eventually_within};
 
 use std::time::Duration;
 
+/// What Go's agent gives a graceful leave that a signal asked for; then it ends with code 1. Ours takes the time it needs.
+pub const GO_LEAVES_WITHIN: Duration = Duration::from_secs(3);
+
 /// How long anything ordinary may take on a busy machine of two cores.
 pub const PATIENCE: Duration = Duration::from_secs(30);
