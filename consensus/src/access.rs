@@ -112,6 +112,14 @@ impl<T: Transport> Access<T> {
         self.inner.routes.set(peers);
     }
 
+    /// Refuses calls to the agent's own member for this reason, its own clients' and other agents', or refuses none: its
+    /// group is not the one that is to be served. Operators' requests, founding and Raft go on.
+    pub fn refuse(&self, reason: Option<String>) {
+        if let Some(here) = &self.inner.here {
+            here.refuse(reason);
+        }
+    }
+
     /// Has a command applied, and returns its final reply: a call that waits is followed until it is served. It is asked
     /// again, elsewhere if need be, until the deadline; a client's request is applied once all the same. Dropping the
     /// future ends the asking, not the call.
@@ -193,6 +201,9 @@ impl<T: Transport> Access<T> {
     /// [`CallError::NoGroup`]: nobody is in sight who could be asked.
     pub async fn watch(&self, query: changes::Query) -> Result<Watch, CallError> {
         if let Some(here) = self.inner.here.as_ref().filter(|here| !here.outside()) {
+            if let Err(Failure::Refused(reason)) = here.willing() {
+                return Err(CallError::Refused(reason));
+            }
             return Ok(here.watch(query));
         }
         if self.inner.routes.len() == 0 {

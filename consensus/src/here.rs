@@ -17,6 +17,8 @@ pub(crate) struct Here {
     pub(crate) group: Group,
     pub(crate) receiver: Receiver<Tokio, Store<Tokio>>,
     outlook: watch::Receiver<Outlook>,
+    /// Why calls are refused, if they are.
+    refusal: watch::Sender<Option<String>>,
 }
 
 /// What calls have to know of the status; changes seldom.
@@ -46,7 +48,17 @@ impl Here {
                 }
             }
         }));
-        Self { group, receiver, outlook }
+        Self { group, receiver, outlook, refusal: watch::Sender::new(None) }
+    }
+
+    /// Refuses all calls for this reason, or none.
+    pub(crate) fn refuse(&self, reason: Option<String>) {
+        self.refusal.send_replace(reason);
+    }
+
+    /// Whether calls are answered.
+    pub(crate) fn willing(&self) -> Result<(), Failure> {
+        self.refusal.borrow().clone().map_or(Ok(()), |reason| Err(Failure::Refused(reason)))
     }
 
     /// Completes when something that calls have to know has changed since `outlook` was taken.
@@ -78,6 +90,7 @@ impl Here {
 
     /// Proposes, and follows a call that waits to its end if that is wanted, as long as this member leads.
     pub(crate) async fn propose(&self, command: Command, following: Following) -> Result<Reply, Failure> {
+        self.willing()?;
         let ticket = ticket(&command).filter(|_| following == Following::ToTheEnd && may_wait(&command));
         // Before the proposal: nothing that happens after it may be missed.
         let mut outlook = self.outlook();
@@ -104,16 +117,19 @@ impl Here {
 
     /// Answers from a state that holds everything answered before.
     pub(crate) async fn read(&self, query: &Query) -> Result<(Reply, Age), Failure> {
+        self.willing()?;
         self.group.read_aged(query).await.map_err(|error| self.failure(error.into()))
     }
 
     /// Answers from what the member has.
     pub(crate) fn read_stale(&self, query: &Query) -> Result<(Reply, Age), Failure> {
+        self.willing()?;
         if self.outside() { Err(Failure::Outside) } else { Ok(self.group.read_stale(query)) }
     }
 
     /// The next changes after a revision, as soon as there are some.
     pub(crate) async fn next_changes(&self, query: changes::Query) -> Result<Record, Failure> {
+        self.willing()?;
         if self.outside() {
             return Err(Failure::Outside);
         }

@@ -8,7 +8,7 @@ use folkmoot_serf::{
     Capability, Completion, Coordinate, Event, KeyOperation, KeyResponse, Member, NodeName, OldEvents, Prune,
     QueryAnswer, QueryKey, QueryRequest, RequestError, Stats, Tags, Text,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event_filter::EventFilters;
 use crate::handlers::Losses;
@@ -32,6 +32,10 @@ pub enum Question {
     SetCapability {
         capability: Option<Capability>,
         reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// Changes of the list of members, by its revision.
+    WatchMembers {
+        reply: oneshot::Sender<watch::Receiver<u64>>,
     },
     /// Counters are reported to the telemetry up to this moment.
     ReportMetrics {

@@ -11,6 +11,7 @@ pub mod flags;
 pub mod go_base64;
 mod go_json;
 pub mod go_text;
+pub mod group;
 pub mod handle;
 pub mod handlers;
 pub mod limits;

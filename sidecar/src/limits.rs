@@ -243,3 +243,11 @@ pub const LEADERSHIP_HANDOVER_LIMIT: Duration = Duration::from_secs(2);
 /// Time the group's member gets to close its file when the agent stops. Ours: what was acknowledged is on disk already;
 /// then the process ends without it.
 pub const GROUP_CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Questions of others about founding a group that wait for this node (questions). Ours: as many as may found one, twice.
+/// Further ones are refused and asked again.
+pub const FOUNDING_QUESTIONS: usize = 64;
+
+/// Questions about founding a group that this node has asked and waits for (requests). Ours, as above; further ones are
+/// asked a second later.
+pub const FOUNDING_REQUESTS: usize = 64;

@@ -74,6 +74,8 @@ pub struct Node {
     parts: Parts,
     watch: Watch,
     members: Option<MembersView>,
+    /// Of the list of members, for those who look at it when it changes.
+    revision: watch::Sender<u64>,
     /// Joins whose names have been looked up.
     resolved: (mpsc::Sender<Resolved>, mpsc::Receiver<Resolved>),
     joins: usize,
@@ -106,6 +108,7 @@ impl Node {
             parts,
             watch: Watch::default(),
             members: None,
+            revision: watch::Sender::new(0),
             resolved: mpsc::channel(JOINS_AT_ONCE),
             joins: 0,
             waiting: BTreeMap::new(),
@@ -209,6 +212,8 @@ impl Node {
 
     /// Carries out everything the engine wants, in order, without waiting.
     fn perform_all(&mut self) {
+        let revision = self.parts.serf.members_revision();
+        self.revision.send_if_modified(|told| std::mem::replace(told, revision) != revision);
         self.parts.metrics.measured(self.parts.serf.take_samples());
         while let Some(output) = self.parts.serf.poll_output() {
             match output {

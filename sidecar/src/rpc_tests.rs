@@ -182,6 +182,7 @@ async fn stand_in(mut questions: mpsc::Receiver<Question>, state: Arc<Mutex<Stat
         match question {
             Question::Members { reply } => drop(reply.send(view())),
             Question::MoveTo { reply, .. } | Question::ReportMetrics { reply } => reply.send(()).unwrap(),
+            Question::WatchMembers { .. } => unreachable!("RPC does not watch members"),
             Question::SetCapability { reply, .. } => reply.send(Ok(())).unwrap(),
             Question::Stats { reply } => drop(reply.send(stats())),
             Question::Coordinate { reply, .. } => drop(reply.send(None)),

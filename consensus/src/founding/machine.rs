@@ -365,3 +365,7 @@ impl Founding {
         seen.map_or_else(|| peer.clone(), |seen| seen.peer.clone())
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -28,6 +28,7 @@ impl Node {
             Question::SetCapability { capability, reply } => {
                 drop(reply.send(self.parts.serf.set_capability(now, capability)));
             }
+            Question::WatchMembers { reply } => drop(reply.send(self.revision.subscribe())),
             Question::ReportMetrics { reply } => {
                 self.parts.metrics.report(&self.parts.serf);
                 let _ = reply.send(());
