@@ -14,7 +14,7 @@ use crate::member::Member;
 use crate::types::Types;
 
 /// The longest time between two looks: a follower knows up to this late when it last heard of its leader. Ours.
-const LOOK: Duration = Duration::from_millis(250);
+pub(crate) const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs until the member stops.
 pub(crate) async fn keep<A: AsyncRuntime>(member: Arc<Member<A>>) {

@@ -9,6 +9,7 @@ use openraft::{AsyncRuntime, Instant, ServerState};
 
 use serde::{Deserialize, Serialize};
 
+use crate::keeper::LOOK;
 use crate::member::Member;
 use crate::peer::{ClusterId, NodeId, Peer};
 use crate::types::{LogId, Types};
@@ -228,7 +229,13 @@ fn quorum<A: AsyncRuntime>(member: &Member<A>, metrics: &RaftMetrics<Types<A>>) 
     let answered = metrics.last_quorum_acked.is_some_and(|at| at.elapsed() <= member.settings.timing.election_max);
     let ok = match metrics.state {
         ServerState::Leader => answered,
-        ServerState::Learner | ServerState::Follower => metrics.current_leader.is_some(),
+        // The leader it voted for last may be gone for long.
+        ServerState::Learner | ServerState::Follower => {
+            let heard = member.state.since_leader(metrics);
+            heard.is_some_and(|heard| {
+                heard <= member.settings.timing.election_max.saturating_mul(2).saturating_add(LOOK)
+            })
+        }
         ServerState::Candidate | ServerState::Shutdown => false,
     };
     if ok { Quorum::Ok } else { Quorum::Lost { missing: missing(member, metrics) } }

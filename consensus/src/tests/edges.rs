@@ -124,8 +124,10 @@ fn a_member_that_was_alone_does_not_raise_the_term() {
             let leader = world.leader().await;
             let term = world.status(leader).term;
             let alone = world.numbers().into_iter().find(|number| *number != leader).unwrap();
+            assert_eq!(world.status(alone).quorum, Quorum::Ok);
             world.part(&BTreeSet::from([alone]));
             sleep(5_000).await;
+            assert!(matches!(world.status(alone).quorum, Quorum::Lost { .. }));
             world.net.heal();
             sleep(2_000).await;
             assert_eq!((world.leader().await, world.status(leader).term), (leader, term));
