@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use folkmoot::net::raft::{RaftPort, RaftTransport, Security, TlsFiles, TlsIdentity};
+use folkmoot::net::raft::{Certificates, RaftPort, RaftTransport, Security, TlsFiles};
 use folkmoot::shutdown::shutdown_pair;
 use folkmoot::telemetry::Telemetry;
 use folkmoot_serf::memberlist::Keyring;
@@ -74,9 +74,9 @@ fn tls() -> Security {
         cert: write("node.pem", node.pem()),
         key: write("key.pem", key.serialize_pem()),
     };
-    let identity = TlsIdentity::load(&files).unwrap();
+    let certificates = Certificates::load(&files).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
-    Security::Tls(identity)
+    Security::Tls(Arc::new(certificates))
 }
 
 /// MiB per second one way, and the median round trip in microseconds.

@@ -3,11 +3,13 @@
 //! Answers to Go's `command.go`. Starting is in `start.rs`, joining in `joining.rs`, signals in `signals.rs`.
 
 mod advertised;
+mod coordination;
 mod discovery;
 mod joining;
 mod observe;
 mod signals;
 mod start;
+mod temporary;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use crate::flags::FlagError;
 use crate::handle::{NodeHandle, NodeStopped, Question};
 use crate::handlers::Handlers;
 use crate::handlers::limits::HANDLERS_DRAIN_LIMIT;
-use crate::limits::{LOG_FLUSH_LIMIT, RPC_DRAIN_LIMIT};
+use crate::limits::{LEADERSHIP_HANDOVER_LIMIT, LOG_FLUSH_LIMIT, RPC_DRAIN_LIMIT};
 use crate::logging::{Level, LogHub};
 use crate::node::Ending;
 use crate::shutdown::ShutdownTrigger;
@@ -118,6 +120,7 @@ struct Agent {
     node: NodeHandle,
     node_task: JoinHandle<Ending>,
     node_stop: ShutdownTrigger,
+    coordination: coordination::Running,
     handlers: Handlers,
     handlers_task: JoinHandle<()>,
     rpc_task: JoinHandle<()>,
@@ -155,6 +158,7 @@ impl Agent {
                 }
                 () = self.left.notified() => return 0,
                 Some(()) = gave_up.recv() => return 1,
+                reason = self.coordination.failed() => return refuse(&self.hub, &format!("Coordination failed: {reason}")),
                 ending = &mut self.node_task => {
                     self.ended = true;
                     return u8::from(ending.is_err());
@@ -163,24 +167,29 @@ impl Agent {
         }
     }
 
-    /// The graceful way out. Twice the broadcast timeout and the lingering is what it can take (F12; Go allows 3 s).
+    /// The graceful way out: leadership first, then gossip. Twice the broadcast timeout and the lingering is what the latter
+    /// can take (F12; Go allows 3 s).
     async fn leave(&mut self) -> u8 {
         self.hub.print("==> Gracefully shutting down agent...");
         let limit = self.settings.broadcast_timeout.saturating_mul(2).saturating_add(LEAVE_PROPAGATE_DELAY);
+        let leaving = async {
+            self.coordination.hand_over().await;
+            self.node.ask(|reply| Question::Leave { reply }).await
+        };
         tokio::select! {
-            result = self.node.ask(|reply| Question::Leave { reply }) => match result {
+            result = leaving => match result {
                 Ok(Ok(())) => 0,
                 Ok(Err(error)) => refuse(&self.hub, &format!("Error: {error}")),
                 Err(NodeStopped) => 1,
             },
             _ = self.signals.next_but_telemetry() => 1,
             () = self.left.notified() => 0,
-            () = tokio::time::sleep(limit) => 1,
+            () = tokio::time::sleep(limit.saturating_add(LEADERSHIP_HANDOVER_LIMIT)) => 1,
         }
     }
 
     /// Reads flags, environment and files again and applies what Serf applies: log level, event handlers, tags (those set by RPC are
-    /// replaced, except where a tags file keeps them) and what signals do.
+    /// replaced, except where a tags file keeps them) and what signals do; and reads certificates again.
     async fn reload(&mut self) {
         self.hub.print("==> Reloading configuration...");
         let hub = self.hub.clone();
@@ -204,6 +213,9 @@ impl Agent {
         if self.settings.tags_file.is_none() {
             self.replace_tags(reread.tags).await;
         }
+        if let Err(error) = self.coordination.reload() {
+            refuse(&self.hub, &format!("Failed to reload certificates: {error}"));
+        }
     }
 
     async fn replace_tags(&mut self, set: Tags) {
@@ -217,8 +229,10 @@ impl Agent {
         }
     }
 
-    /// Ends gossip, then the handlers of what was left to tell, then RPC once it has written what it owes.
+    /// Ends the part in the group, then gossip, then the handlers of what was left to tell, then RPC once it has written what
+    /// it owes.
     async fn stop(mut self) {
+        self.coordination.stop().await;
         self.node_stop.trigger();
         if !self.ended {
             let _ = (&mut self.node_task).await;

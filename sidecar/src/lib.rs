@@ -4,6 +4,7 @@ pub mod agent;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod coordination;
 pub mod duration;
 pub mod event_filter;
 pub mod files;

@@ -118,11 +118,18 @@ fn tracing_targets_become_components_and_libraries_stay_out() {
     tracing::subscriber::with_default(registry, || {
         tracing::info!(target: "agent.ipc", "Accepted client: 127.0.0.1:9");
         tracing::debug!(target: "folkmoot_serf::intents", member = "alpha", "refuting");
+        tracing::warn!(target: "raft", "the Raft port is open");
         tracing::info!(target: "mio::poll", "noise");
+        tracing::info!(target: "openraft::core", "noise");
     });
     let (backlog, _subscription) = hub.subscribe(Level::Trace, mpsc::channel(1).0, "a".into());
     let lines: Vec<_> = backlog.iter().map(|line| tail(line)).collect();
-    assert_eq!(lines, ["[INFO] agent.ipc: Accepted client: 127.0.0.1:9", "[DEBUG] serf: refuting member=\"alpha\""]);
+    let expected = [
+        "[INFO] agent.ipc: Accepted client: 127.0.0.1:9",
+        "[DEBUG] serf: refuting member=\"alpha\"",
+        "[WARN] raft: the Raft port is open",
+    ];
+    assert_eq!(lines, expected);
 }
 
 #[test]

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::coordination::Coordination;
 use crate::handle::NodeHandle;
 use crate::handlers::Handlers;
 use crate::logging::LogHub;
@@ -44,6 +45,8 @@ pub struct RpcSettings {
     pub telemetry: Telemetry,
     /// The event handlers, to be listed.
     pub handlers: Handlers,
+    /// Calls to the group, and its member here.
+    pub coordination: Coordination,
     /// Whether clients may add and remove handlers, which makes them the agent's user.
     pub handlers_change: bool,
     /// Who answers coordination commands; `None` where there is no group and none can be found.

@@ -42,6 +42,7 @@ use tokio::time::{Instant, timeout};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
+use crate::coordination::Coordination;
 use crate::handle::{Delivered, MembersView, NodeStats, Question, Subscriber, SubscriptionId};
 use crate::handlers::Handlers;
 use crate::logging::Level;
@@ -105,6 +106,7 @@ impl Server {
             shutdown: Arc::clone(&shutdown),
             telemetry: Telemetry::in_memory(),
             handlers: Handlers::default(),
+            coordination: Coordination::absent(),
             handlers_change: false,
             coordinator,
         };

@@ -6,6 +6,7 @@
 //! kept is dropped and counted. Names of users' events and queries are bounded ([`UserNames`]).
 
 mod dump;
+pub mod group;
 pub mod node;
 pub mod sinks;
 mod summary;

@@ -13,9 +13,10 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::signals::Signals;
-use super::{Agent, Sources, StartError, discovery, observe};
+use super::{Agent, Sources, StartError, coordination, discovery, observe};
 use crate::clock::Clock;
 use crate::config::resolve::{Settings, resolve};
+use crate::coordination::Coordination;
 use crate::files::{KeptFiles, keyring, tags};
 use crate::handle::NodeHandle;
 use crate::handlers::{self, Handlers, Workshop};
@@ -26,6 +27,7 @@ use crate::net::sockets::GossipSockets;
 use crate::net::streams::Streams;
 use crate::net::udp::UdpPort;
 use crate::node::{Node, Parts};
+use crate::rpc::coordination::GroupCoordinator;
 use crate::rpc::{self, RpcListener, RpcSettings};
 use crate::shutdown::shutdown_pair;
 use crate::snapshot::{Opened, Snapshot};
@@ -48,13 +50,15 @@ impl Agent {
         restore(&mut settings).map_err(|reason| told(format!("Failed to setup the Serf agent: {reason}")))?;
         tracing::info!(target: "agent", "Serf agent starting");
 
-        let Gossip { serf, clock, sockets, pause_tolerance, snapshot } = gossip(&settings)?;
+        let Gossip { serf, clock, sockets, pause_tolerance, snapshot, remembers } = gossip(&settings)?;
         let bound = sockets.address;
         let rpc_listener = RpcListener::open(&settings.rpc_address).await;
         let rpc_listener = rpc_listener.map_err(|cause| told(format!("Error starting RPC listener: {cause}")))?;
         let (node, mailbox) = NodeHandle::new(MAILBOX_QUESTIONS);
         let (node_stop, stop) = shutdown_pair();
-        let (keys, _) = watch::channel(serf.keyring().clone());
+        let (keys, key_changes) = watch::channel(serf.keyring().clone());
+        let own_address = own_address(&serf, bound);
+        let opened = coordination::open(&settings, own_address, key_changes, &telemetry).await?;
         let parts = Parts {
             serf,
             clock,
@@ -69,19 +73,20 @@ impl Agent {
             stop: stop.clone(),
             metrics: NodeMetrics::new(telemetry.clone()),
         };
-        let address = own_address(&parts.serf, bound);
         let encrypted = !parts.serf.keyring().is_empty();
         let node_task = tokio::spawn(Node::new(parts).run());
-        discovery::begin(&settings, &node, address, stop).await?;
+        discovery::begin(&settings, &node, own_address, stop).await?;
         let (handlers, handlers_task) = begin_handlers(&settings, &node, &telemetry).await?;
         let rpc_address = rpc_listener.shown(&settings.rpc_address);
         let (rpc_stop, rpc_stopped) = watch::channel(false);
         let left = Arc::new(Notify::new());
-        let rpc_settings = rpc_settings(&settings, &left, &telemetry, &handlers);
+        let rpc_settings = rpc_settings(&settings, &left, &telemetry, &handlers, opened.handle.clone(), &node);
         let serving = rpc::serve(rpc_listener, node.clone(), hub.clone(), rpc_settings, rpc_stopped);
         let rpc_task = tokio::spawn(serving);
         hub.print("==> Starting Serf agent RPC...");
-        hub.print(&banner(&settings, bound, &rpc_address, encrypted));
+        hub.print(&banner(&settings, bound, &rpc_address, encrypted, opened.shown()));
+        let alone = coordination::is_alone(&settings, remembers);
+        let coordination = opened.start(&node, alone, &telemetry);
         let hub = hub.clone();
         Ok(Self {
             hub,
@@ -91,6 +96,7 @@ impl Agent {
             node,
             node_task,
             node_stop,
+            coordination,
             handlers,
             handlers_task,
             rpc_task,
@@ -134,14 +140,23 @@ async fn begin_handlers(
     Ok((handlers, task))
 }
 
-fn rpc_settings(settings: &Settings, left: &Arc<Notify>, telemetry: &Telemetry, handlers: &Handlers) -> RpcSettings {
+fn rpc_settings(
+    settings: &Settings,
+    left: &Arc<Notify>,
+    telemetry: &Telemetry,
+    handlers: &Handlers,
+    coordination: Coordination,
+    node: &NodeHandle,
+) -> RpcSettings {
+    let coordinator = Arc::new(GroupCoordinator::new(coordination.access.clone(), node.clone()));
     RpcSettings {
         auth_key: settings.rpc_auth.clone(),
         shutdown: Arc::clone(left),
         telemetry: telemetry.clone(),
         handlers: handlers.clone(),
+        coordination,
         handlers_change: settings.rpc_handlers,
-        coordinator: None,
+        coordinator: Some(coordinator),
     }
 }
 
@@ -158,6 +173,8 @@ struct Gossip {
     sockets: GossipSockets,
     pause_tolerance: Duration,
     snapshot: Option<Snapshot>,
+    /// The snapshot names members to join.
+    remembers: bool,
 }
 
 fn gossip(settings: &Settings) -> Result<Gossip, StartError> {
@@ -178,9 +195,10 @@ fn gossip(settings: &Settings) -> Result<Gossip, StartError> {
     let clock = Clock::start();
     let seed = random_seed().map_err(|error| failed(format!("no randomness: {error}")))?;
     let serf = Serf::new(engine, clock.now(), seed).map_err(|error| failed(format!("Error creating Serf: {error}")))?;
+    let remembers = opened.as_ref().is_some_and(|opened| !opened.restored().members.is_empty());
     let snapshot = opened.map(Opened::start).transpose();
     let snapshot = snapshot.map_err(|error| failed(format!("no thread for the snapshot: {error}")))?;
-    Ok(Gossip { serf, clock, sockets, pause_tolerance, snapshot })
+    Ok(Gossip { serf, clock, sockets, pause_tolerance, snapshot, remembers })
 }
 
 /// Before the ports are taken, as Go does.
@@ -198,7 +216,7 @@ fn random_seed() -> std::io::Result<[u8; 32]> {
 }
 
 /// Labels are right-aligned to 28 characters behind 4 blanks, but for the advertise line, which Go sets apart.
-fn banner(settings: &Settings, bound: SocketAddr, rpc_address: &str, encrypted: bool) -> String {
+fn banner(settings: &Settings, bound: SocketAddr, rpc_address: &str, encrypted: bool, raft: Option<String>) -> String {
     let line = |label: &str, value: String| format!("    {label:>28} {value}\n");
     let mut text = String::from("==> Serf agent running!\n");
     text += &line("Node name:", format!("'{}'", settings.node_name));
@@ -207,6 +225,9 @@ fn banner(settings: &Settings, bound: SocketAddr, rpc_address: &str, encrypted: 
         text += &format!("    Advertise addr: '{advertise}'\n");
     }
     text += &line("RPC addr:", format!("'{rpc_address}'"));
+    if let Some(raft) = raft {
+        text += &line("Raft addr:", raft);
+    }
     text += &line("Encrypted:", encrypted.to_string());
     text += &line("Snapshot:", settings.snapshot.is_some().to_string());
     text += &line("Profile:", settings.profile.as_str().to_owned());

@@ -57,6 +57,8 @@ fn component(target: &str) -> Option<&str> {
         "folkmoot_serf" | "serf" => Some("serf"),
         "folkmoot_memberlist" | "memberlist" => Some("memberlist"),
         "folkmoot" | "agent" => Some("agent"),
+        // Ours, and only where there is something to say: with `-raft`, or when a call is forwarded.
+        "folkmoot_consensus" | "raft" => Some("raft"),
         _ if root.starts_with("agent.") => Some(root),
         _ => None,
     }

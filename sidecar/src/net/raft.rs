@@ -40,13 +40,13 @@ use complaints::Complaints;
 use noise_stream::NoiseStream;
 use preface::Mode;
 pub use stream::RaftStream;
-pub use tls::{TlsFileError, TlsFiles, TlsIdentity};
+pub use tls::{Certificates, TlsFileError, TlsFiles, TlsIdentity};
 
 /// How connections are protected.
 #[derive(Debug, Clone)]
 pub enum Security {
     /// By certificates.
-    Tls(TlsIdentity),
+    Tls(Arc<Certificates>),
     /// By the gossip keys, as they are at each moment.
     Keys(watch::Receiver<Keyring>),
     /// Not at all.
@@ -55,10 +55,10 @@ pub enum Security {
 
 impl Security {
     /// Certificates where there are any, else keys where there are any.
-    pub fn choose(tls: Option<TlsIdentity>, keys: watch::Receiver<Keyring>) -> Self {
+    pub fn choose(certificates: Option<Certificates>, keys: watch::Receiver<Keyring>) -> Self {
         let encrypted = !keys.borrow().is_empty();
-        match tls {
-            Some(identity) => Self::Tls(identity),
+        match certificates {
+            Some(certificates) => Self::Tls(Arc::new(certificates)),
             None if encrypted => Self::Keys(keys),
             None => Self::Open,
         }
@@ -207,7 +207,9 @@ impl RaftTransport {
                 preface::answered(Mode::Open, answer)?;
                 Ok(RaftStream::open(stream, None))
             }
-            Security::Tls(identity) => Ok(RaftStream::tls(tls::call(reach(to).await?, identity).await?, None)),
+            Security::Tls(certificates) => {
+                Ok(RaftStream::tls(tls::call(reach(to).await?, &certificates.current()).await?, None))
+            }
             Security::Keys(ring) => self.dial_with_keys(to, ring).await,
         }
     }
@@ -252,7 +254,9 @@ impl RaftTransport {
                 stream.write_all(&mode.preface()).await?;
                 Ok(RaftStream::open(stream, place))
             }
-            Security::Tls(identity) => Ok(RaftStream::tls(tls::answer(stream, identity).await?, place)),
+            Security::Tls(certificates) => {
+                Ok(RaftStream::tls(tls::answer(stream, &certificates.current()).await?, place))
+            }
             Security::Keys(ring) => {
                 let keys = ring.borrow().clone();
                 match noise::answer(&mut stream, &keys).await {

@@ -57,9 +57,9 @@ fn with_keys(keys: &[&[u8]]) -> (RaftTransport, watch::Sender<Keyring>) {
     (RaftTransport::new(Security::choose(None, receiver), Telemetry::in_memory()), sender)
 }
 
-fn with_tls(identity: TlsIdentity) -> RaftTransport {
+fn with_tls(files: &TlsFiles) -> RaftTransport {
     let (_, receiver) = watch::channel(Keyring::default());
-    RaftTransport::new(Security::choose(Some(identity), receiver), Telemetry::in_memory())
+    RaftTransport::new(Security::choose(Some(Certificates::load(files).unwrap()), receiver), Telemetry::in_memory())
 }
 
 async fn echoes(stream: &mut RaftStream) -> io::Result<()> {
@@ -78,11 +78,11 @@ const B: &[u8] = &[2; 32];
 async fn each_protection_carries_bytes() {
     let folder = Folder::new("carries");
     let authority = Authority::new("ours");
-    let identity = |name| TlsIdentity::load(&folder.files(name, &authority, &authority)).unwrap();
+    let files = |name| folder.files(name, &authority, &authority);
     let pairs = [
         (with_keys(&[]).0, with_keys(&[]).0),
         (with_keys(&[A]).0, with_keys(&[A]).0),
-        (with_tls(identity("one")), with_tls(identity("two"))),
+        (with_tls(&files("one")), with_tls(&files("two"))),
     ];
     for (caller, called) in pairs {
         let echo = Echo::start(called, "127.0.34.11:0");
@@ -101,7 +101,7 @@ async fn unequal_protection_is_told_on_both_ends() {
     let make = |kind| match kind {
         0 => with_keys(&[]).0,
         1 => with_keys(&[A]).0,
-        _ => with_tls(TlsIdentity::load(&folder.files("node", &authority, &authority)).unwrap()),
+        _ => with_tls(&folder.files("node", &authority, &authority)),
     };
     for (calling, called) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
         let echo = Echo::start(make(called), "127.0.34.12:0");
@@ -109,6 +109,26 @@ async fn unequal_protection_is_told_on_both_ends() {
         assert!(error.contains("it uses ") && error.contains("this node uses "), "{error}");
         echo.counted("folkmoot.raft.refused.mode").await;
     }
+}
+
+#[tokio::test]
+async fn certificates_are_replaced_while_connections_go_on() {
+    let folder = Folder::new("replaced");
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let files = folder.files("called", &old, &old);
+    let echo = Echo::start(with_tls(&files), "127.0.34.22:0");
+    let before = with_tls(&folder.files("before", &old, &old));
+    let mut stream = before.call(echo.address).await.unwrap();
+    folder.write("called.pem", "torn");
+    let Security::Tls(certificates) = echo.transport.security() else { panic!("no certificates") };
+    assert!(certificates.reload().is_err());
+    echoes(&mut before.call(echo.address).await.unwrap()).await.unwrap();
+    folder.files("called", &new, &new);
+    certificates.reload().unwrap();
+    echoes(&mut stream).await.unwrap();
+    assert!(before.call(echo.address).await.is_err());
+    let after = with_tls(&folder.files("after", &new, &new));
+    echoes(&mut after.call(echo.address).await.unwrap()).await.unwrap();
 }
 
 #[tokio::test]

@@ -93,6 +93,7 @@ pub(super) async fn force_leave(session: &Session, seq: u64, request: ForceLeave
 /// there to hear of it.
 pub(super) async fn leave(session: &Session, seq: u64) -> Result<(), Fault> {
     info!(target: "agent.ipc", "Graceful leave triggered");
+    session.context().settings.coordination.hand_over().await;
     let left = session.node().ask(|reply| Question::Leave { reply }).await;
     let answered = match left {
         Err(stopped) => Err(Fault::from(stopped)),

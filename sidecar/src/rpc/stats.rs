@@ -1,4 +1,5 @@
-//! `stats` (section 7.5): every value is text, and no key may be missing.
+//! `stats` (section 7.5): every value is text, and no key may be missing. The group `raft` is ours, and there only with
+//! `-raft`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -11,8 +12,12 @@ use crate::handle::{NodeStats, Question};
 
 pub(super) async fn stats(session: &Session, seq: u64) -> Result<(), Fault> {
     let stats = session.node().ask(|reply| Question::Stats { reply }).await?;
-    let handlers = session.context().settings.handlers.by_filter();
-    Ok(session.answer_with(&ResponseHeader::ok(seq), &body(stats, handlers)).await?)
+    let settings = &session.context().settings;
+    let mut body = body(stats, settings.handlers.by_filter());
+    if let Some(raft) = settings.coordination.stats() {
+        body.0.insert(Text::from("raft"), section(raft));
+    }
+    Ok(session.answer_with(&ResponseHeader::ok(seq), &body).await?)
 }
 
 fn body(stats: NodeStats, handlers: BTreeMap<String, String>) -> StatsResponse {

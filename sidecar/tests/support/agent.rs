@@ -126,6 +126,13 @@ impl Agent {
         agent.wait_until_serving()
     }
 
+    /// Starts ours with variables like `NAME=value` in its environment and waits until its RPC answers.
+    pub fn start_with_environment(name: &str, address: Arc<Loopback>, arguments: &[&str], variables: &[&str]) -> Self {
+        let pairs = variables.iter().filter_map(|variable| variable.split_once('='));
+        let variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self::spawn_with(Kind::Folkmoot, name, address, arguments, variables).wait_until_serving()
+    }
+
     /// Starts `name` on `address` without waiting for anything.
     pub fn spawn_at(kind: Kind, name: &str, address: Arc<Loopback>, arguments: &[&str]) -> Self {
         Self::spawn_with(kind, name, address, arguments, Vec::new())

@@ -168,7 +168,7 @@ pub(super) fn certificates(settings: &Settings, findings: &mut Findings) {
         Ok(identity) if identity.expires_soon => findings.wrong(
             "certificates",
             format!("the certificate in {} expires within 30 days", files.cert),
-            "make another and restart the agent",
+            "put another in its place and send the agent SIGHUP",
         ),
         Ok(_) => findings.well("certificates", format!("{} and its key can be used", files.cert)),
         Err(error) => findings.wrong("certificates", error.to_string(), "correct this file"),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -51,6 +51,46 @@ pub struct TlsFileError {
     flag: &'static str,
     path: String,
     reason: String,
+}
+
+/// The certificates of a running agent, which can be replaced: connections made before go on with theirs.
+#[derive(Debug)]
+pub struct Certificates {
+    files: TlsFiles,
+    identity: RwLock<TlsIdentity>,
+}
+
+impl Certificates {
+    /// As [`TlsIdentity::load`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load(files: &TlsFiles) -> Result<Self, TlsFileError> {
+        Ok(Self { files: files.clone(), identity: RwLock::new(TlsIdentity::load(files)?) })
+    }
+
+    /// Those in use.
+    pub fn current(&self) -> TlsIdentity {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the files again.
+    ///
+    /// # Errors
+    /// As [`TlsIdentity::load`]; those in use stay.
+    pub fn reload(&self) -> Result<(), TlsFileError> {
+        let identity = TlsIdentity::load(&self.files)?;
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        Ok(())
+    }
+
+    /// Says so in the log where the node's own certificate ends soon.
+    pub fn warn_of_expiry(&self) {
+        if self.current().expires_soon {
+            let path = &self.files.cert;
+            tracing::warn!(target: "raft", "the certificate in {path} expires within 30 days: replace it and send SIGHUP");
+        }
+    }
 }
 
 /// Both ends' settings, made of [`TlsFiles`].
