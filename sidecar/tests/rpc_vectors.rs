@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use support::rpc::Received;
 use support::{Kind, Rpc, Value, log};
-use transcripts::case::{Case, Step, load};
+use transcripts::case::{Case, RECORDED_NET, Step, load};
 use transcripts::replay::replay;
 use transcripts::stage::Stage;
 
@@ -55,7 +55,7 @@ fn not_replayed(case: &Case) -> bool {
 fn replay_file(stage: &mut Stage, file: &str, wanted: impl Fn(&Case) -> bool) -> usize {
     let mut failures = Vec::new();
     let mut replayed = 0;
-    let cases = load(file, stage.kind);
+    let cases = load(file, stage.kind, stage.net);
     for case in cases.iter().filter(|case| wanted(case) && !not_replayed(case)) {
         if let Err(why) = replay(stage, file, case) {
             failures.push(format!("{file} {}: {why}", case.id));
@@ -115,7 +115,7 @@ fn events() {
 fn join_and_force_leave() {
     let ours = usize::from(Kind::under_test() == Kind::Folkmoot);
     assert_eq!(replay_file(&mut pair(), "07-join-force-leave.json", |_| true), 17 - ours);
-    assert_eq!(load("07-join-force-leave-prune.json", Kind::Go).len(), 1, "all of it is a fault of Go");
+    assert_eq!(load("07-join-force-leave-prune.json", Kind::Go, RECORDED_NET).len(), 1, "all of it is a fault of Go");
 }
 
 /// The note "8 s later" of `force-leave-alive-peer`, as it should be: the peer hears of it and refutes.
@@ -145,7 +145,11 @@ fn streams() {
 fn streams_of_member_events() {
     let mut stage = pair();
     assert_eq!(replay_file(&mut stage, "10-stream-members.json", |_| true), 3);
-    assert_eq!(load("10-stream-members-stale-update.json", Kind::Go).len(), 2, "both are named in NOT_REPLAYED");
+    assert_eq!(
+        load("10-stream-members-stale-update.json", Kind::Go, RECORDED_NET).len(),
+        2,
+        "both are named in NOT_REPLAYED"
+    );
 }
 
 #[test]
@@ -161,7 +165,7 @@ fn backlog_is_replayed(stage: &Stage) {
         ("monitor-debug-backlog", "DEBUG", &["[DEBUG]", "[INFO]", "[WARN]", "[ERR]"][..]),
         ("monitor-info-backlog", "INFO", &["[INFO]", "[WARN]", "[ERR]"][..]),
     ] {
-        let cases = load("11-monitor.json", stage.kind);
+        let cases = load("11-monitor.json", stage.kind, stage.net);
         let case = cases.iter().find(|case| case.id == id).unwrap();
         let mut rpc = Rpc::connect(stage.agents[0].rpc_address());
         rpc.call("monitor", Some(Value::map([("LogLevel", Value::text(level))]))).unwrap();
@@ -202,7 +206,7 @@ fn recorded_lines(case: &Case) -> Vec<String> {
 #[test]
 fn queries() {
     assert_eq!(replay_file(&mut unhurried_pair(), "12-query.json", |_| true), 21);
-    assert_eq!(load("12-query-spurious.json", Kind::Go).len(), 1, "all of it is a fault of Go");
+    assert_eq!(load("12-query-spurious.json", Kind::Go, RECORDED_NET).len(), 1, "all of it is a fault of Go");
 }
 
 /// As [`pair`], but queries last twice as long: enough for a machine that stands still for some seconds.
@@ -249,7 +253,7 @@ fn tags_file() {
     assert_eq!(replay_file(&mut stage, "17-tags-file.json", only("tags-file-restore")), 1);
     let ours = usize::from(kind == Kind::Folkmoot);
     assert_eq!(replay_file(&mut stage, "17-tags-file.json", only("tags-file-sighup")), 1 - ours);
-    assert_eq!(load("17-tags-file.json", kind).len(), 3);
+    assert_eq!(load("17-tags-file.json", kind, RECORDED_NET).len(), 3);
 }
 
 #[test]
@@ -268,13 +272,13 @@ fn leave() {
         let mut stage = Stage::pair(kind, &[], &[]);
         assert_eq!(replay_file(&mut stage, "16-leave.json", only(id)), 1);
     }
-    assert_eq!(load("16-leave.json", kind).len(), 3);
+    assert_eq!(load("16-leave.json", kind, RECORDED_NET).len(), 3);
 }
 
 /// Whole sessions of Python clients; only keys and types are compared, because the values are those of another cluster.
 #[test]
 fn python_sessions() {
-    let cases = load("19-python-clients.json", Kind::under_test());
+    let cases = load("19-python-clients.json", Kind::under_test(), RECORDED_NET);
     assert_eq!(cases.len(), 3);
     for case in &cases {
         let mut stage = Stage::pair(Kind::under_test(), &["-tag=role=web"], DB);

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::rpc::{Answers, Rpc};
@@ -14,6 +15,8 @@ pub const ASKED_FOR: Duration = Duration::from_secs(5);
 /// The agents of one set-up and whoever else is connected to them.
 pub struct Stage {
     pub kind: Kind,
+    /// The agents are on 127.0.`net`.*.
+    pub net: u8,
     pub agents: Vec<Agent>,
     /// The agent the recorded client was connected to.
     pub client_of: usize,
@@ -28,48 +31,51 @@ pub struct Stage {
 }
 
 impl Stage {
-    fn of(kind: Kind, agents: Vec<Agent>) -> Self {
+    fn of(kind: Kind, net: u8, agents: Vec<Agent>) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        Self { kind, agents, client_of: 0, responders: Vec::new(), asker: None, answers: None, folder }
+        Self { kind, net, agents, client_of: 0, responders: Vec::new(), asker: None, answers: None, folder }
     }
 
     /// `alpha` and `beta` as most recordings have them, joined and quiet.
     pub fn pair(kind: Kind, alpha: &[&str], beta: &[&str]) -> Self {
         let alpha = [&["-profile=local"], alpha].concat();
         let beta = [&["-profile=local"], beta].concat();
-        let agents = vec![start(kind, "alpha", 1, &alpha), start(kind, "beta", 2, &beta)];
-        assert_eq!(agents[1].rpc().join(&["127.0.13.1"]), Ok(1));
-        let stage = Self::of(kind, agents);
+        let net = any_net();
+        let agents = vec![start(kind, "alpha", [net, 1], &alpha), start(kind, "beta", [net, 2], &beta)];
+        assert_eq!(agents[1].rpc().join(&[&agents[0].gossip()]), Ok(1));
+        let stage = Self::of(kind, net, agents);
         stage.settle();
         stage
     }
 
     /// One agent alone.
     pub fn single(kind: Kind, name: &str, host: u8, arguments: &[&str]) -> Self {
-        let stage = Self::of(kind, vec![start(kind, name, host, arguments)]);
+        let net = any_net();
+        let stage = Self::of(kind, net, vec![start(kind, name, [net, host], arguments)]);
         stage.settle();
         stage
     }
 
     /// One agent that asks for a key; nobody can watch it settle without it.
     pub fn of_secured(kind: Kind, key: &str) -> Self {
-        let address = Loopback::exactly(Ipv4Addr::new(127, 0, 13, 7));
-        Self::of(kind, vec![Agent::start_secured(kind, "secure", Arc::new(address), key)])
+        let net = any_net();
+        let address = Loopback::exactly(Ipv4Addr::new(127, 0, net, 7));
+        Self::of(kind, net, vec![Agent::start_secured(kind, "secure", Arc::new(address), key)])
     }
 
     /// Starts another agent and joins it to the first.
     pub fn add(&mut self, name: &str, host: u8, arguments: &[&str]) {
         // An earlier process of this name gives its address back.
         self.agents.retain(|other| other.name != name);
-        let agent = start(self.kind, name, host, &[arguments, &["-profile=local"]].concat());
-        assert_eq!(agent.rpc().join(&["127.0.13.1"]), Ok(1));
+        let agent = start(self.kind, name, [self.net, host], &[arguments, &["-profile=local"]].concat());
+        assert_eq!(agent.rpc().join(&[&self.agents[0].gossip()]), Ok(1));
         self.agents.push(agent);
     }
 
     /// Starts two agents that know each other and joins them to the first in one step: it hears of both at once.
     pub fn add_both(&mut self, names: [&str; 2], hosts: [u8; 2], arguments: &[&str]) {
         let arguments = [arguments, &["-profile=local"]].concat();
-        let [one, other] = [0, 1].map(|index| start(self.kind, names[index], hosts[index], &arguments));
+        let [one, other] = [0, 1].map(|index| start(self.kind, names[index], [self.net, hosts[index]], &arguments));
         assert_eq!(other.rpc().join(&[&one.gossip()]), Ok(1));
         let mut rpc = one.rpc();
         eventually("the two know each other", || match rpc.statuses().len() {
@@ -77,7 +83,7 @@ impl Stage {
             number => Err(format!("{number} members")),
         });
         rpc.finish();
-        assert_eq!(one.rpc().join(&["127.0.13.1"]), Ok(1));
+        assert_eq!(one.rpc().join(&[&self.agents[0].gossip()]), Ok(1));
         self.agents.extend([one, other]);
     }
 
@@ -173,8 +179,16 @@ impl Stage {
     }
 }
 
-/// An agent at the address of the recordings.
-fn start(kind: Kind, name: &str, host: u8, arguments: &[&str]) -> Agent {
-    let address = Loopback::exactly(Ipv4Addr::new(127, 0, 13, host));
+/// Where agents of the recordings may be: two tests that run at the same time rarely wait for one another.
+const NETS: [u8; 4] = [13, 14, 15, 16];
+
+fn any_net() -> u8 {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NETS[NEXT.fetch_add(1, Ordering::Relaxed) % NETS.len()]
+}
+
+/// An agent where the recordings have it, in this network at this host.
+fn start(kind: Kind, name: &str, [net, host]: [u8; 2], arguments: &[&str]) -> Agent {
+    let address = Loopback::exactly(Ipv4Addr::new(127, 0, net, host));
     Agent::start_at(kind, name, Arc::new(address), arguments)
 }
