@@ -17,7 +17,7 @@ use crate::error::ProposeError;
 use crate::member::Member;
 use crate::status::Status;
 use crate::writer::Threads;
-use crate::{ClusterId, NodeId, OpenError, Peer, Quorum, Role, Settings};
+use crate::{ClusterId, NodeId, OpenError, Peer, Quorum, Role, Settings, Timing};
 
 pub(crate) type Sim = SimRuntime;
 
@@ -29,7 +29,8 @@ pub(crate) fn peer(number: u64) -> Peer {
 }
 
 pub(crate) fn settings(number: u64) -> Settings {
-    Settings::new(peer(number), "nowhere".into())
+    // Virtual time does not depend on how fast this program is.
+    Settings { timing: Timing::FLOOR, ..Settings::new(peer(number), "nowhere".into()) }
 }
 
 /// Members 1 to n, with their disks and the network between them.
