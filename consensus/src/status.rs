@@ -227,8 +227,10 @@ fn quorum<A: AsyncRuntime>(member: &Member<A>, metrics: &RaftMetrics<Types<A>>) 
         return Quorum::None;
     }
     let answered = metrics.last_quorum_acked.is_some_and(|at| at.elapsed() <= member.settings.timing.election_max);
+    // Nobody answers a voter that is alone, and nobody has to.
+    let alone = metrics.membership_config.voter_ids().all(|id| id == member.settings.me.id);
     let ok = match metrics.state {
-        ServerState::Leader => answered,
+        ServerState::Leader => answered || alone,
         // The leader it voted for last may be gone for long.
         ServerState::Learner | ServerState::Follower => {
             let heard = member.state.since_leader(metrics);

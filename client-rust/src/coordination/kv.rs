@@ -195,9 +195,9 @@ impl Kv {
     /// # Errors
     /// As [`Kv::get`].
     pub async fn get_as_of(&self, key: impl Into<Text>) -> Result<(Option<Entry>, AsOf), Error> {
-        let get = KvGet { key: self.inside(key.into()) };
-        let (KvFound { entry }, as_of) = self.client.read(get, self.stale).await?;
-        Ok((entry.map(|entry| self.entry(entry)), as_of))
+        let key = self.inside(key.into());
+        let (KvFound { entry }, as_of) = self.client.read(KvGet { key: key.clone() }, self.stale).await?;
+        Ok((entry.map(|entry| self.entry(KvEntry { key, ..entry })), as_of))
     }
 
     /// Sets a key; the revision of the write.
@@ -223,11 +223,11 @@ impl Kv {
     ) -> Result<Swap, Error> {
         let (ttl, session) = life.to_body();
         let (key, value) = (self.inside(key.into()), Blob(value.into()));
-        let set = KvCompareAndSet { expected: expected.unwrap_or(0), key, session, ttl, value };
+        let set = KvCompareAndSet { expected: expected.unwrap_or(0), key: key.clone(), session, ttl, value };
         let compared = self.client.write(set).await?;
         Ok(match compared.written {
             true => Swap::Written(compared.revision),
-            false => Swap::Differs(compared.entry.map(|entry| self.entry(entry))),
+            false => Swap::Differs(compared.entry.map(|entry| self.entry(KvEntry { key, ..entry }))),
         })
     }
 
