@@ -17,8 +17,8 @@ use crate::frames::Kind;
 use crate::group::Group;
 use crate::here::{Here, record_of};
 use crate::limits::{
-    ADMIN_PATIENCE, COMMAND_BYTES_MAX, NO_GROUP_PATIENCE, QUORUM_PATIENCE, REDIRECTS_MAX, RETRY_PAUSE_MAX,
-    RETRY_PAUSE_MIN, WATCH_BYTES_MAX,
+    ADMIN_PATIENCE, BACKUP_BYTES_MAX, BACKUP_PATIENCE, COMMAND_BYTES_MAX, NO_GROUP_PATIENCE, QUORUM_PATIENCE,
+    REDIRECTS_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, WATCH_BYTES_MAX,
 };
 use crate::link::LinkError;
 use crate::peer::{NodeId, Peer};
@@ -81,6 +81,8 @@ struct Trouble {
     redirects: u8,
     /// How often no stream was accepted since a member answered.
     refusals: usize,
+    /// Why no stream was accepted last.
+    refused: Option<String>,
     /// Since when there is no quorum, or no group.
     no_quorum: Option<Instant>,
     no_group: Option<Instant>,
@@ -110,14 +112,6 @@ impl<T: Transport> Access<T> {
             here.group.identity().learn(&peers);
         }
         self.inner.routes.set(peers);
-    }
-
-    /// Refuses calls to the agent's own member for this reason, its own clients' and other agents', or refuses none: its
-    /// group is not the one that is to be served. Operators' requests, founding and Raft go on.
-    pub fn refuse(&self, reason: Option<String>) {
-        if let Some(here) = &self.inner.here {
-            here.refuse(reason);
-        }
     }
 
     /// Has a command applied, and returns its final reply: a call that waits is followed until it is served. It is asked
@@ -156,6 +150,7 @@ impl<T: Transport> Access<T> {
         deadline: Instant,
     ) -> Result<(Reply, Age), CallError> {
         if consistency == Consistency::Stale {
+            self.inner.serving.check(false).map_err(CallError::Refused)?;
             return self.query_stale(&query, deadline).await;
         }
         match self.until(deadline, &Ask::Read(query)).await? {
@@ -198,12 +193,10 @@ impl<T: Transport> Access<T> {
     /// going on where the one before stopped. A reader that is slow holds up nothing.
     ///
     /// # Errors
-    /// [`CallError::NoGroup`]: nobody is in sight who could be asked.
+    /// [`CallError::NoGroup`]: nobody is in sight who could be asked. [`CallError::Refused`]: see [`Access::refuse`].
     pub async fn watch(&self, query: changes::Query) -> Result<Watch, CallError> {
+        self.inner.serving.check(false).map_err(CallError::Refused)?;
         if let Some(here) = self.inner.here.as_ref().filter(|here| !here.outside()) {
-            if let Err(Failure::Refused(reason)) = here.willing() {
-                return Err(CallError::Refused(reason));
-            }
             return Ok(here.watch(query));
         }
         if self.inner.routes.len() == 0 {
@@ -260,7 +253,9 @@ impl<T: Transport> Access<T> {
             (None, Admin::Status) => Admin::LeaderStatus,
             (_, other) => other,
         };
-        match self.until(Instant::now() + ADMIN_PATIENCE, &Ask::Admin(request)).await? {
+        let long = matches!(request, Admin::Backup | Admin::Restore { .. });
+        let patience = if long { BACKUP_PATIENCE } else { ADMIN_PATIENCE };
+        match self.until(Instant::now() + patience, &Ask::Admin(request)).await? {
             Answer::Admin(reply) => Ok(reply),
             Answer::Reply(_) | Answer::Aged(..) => Err(CallError::Refused("an answer to another question".into())),
         }
@@ -281,6 +276,13 @@ impl<T: Transport> Access<T> {
         }
     }
 
+    /// Refuses every call of this agent's clients and of other agents for this reason, until it is taken back: two groups
+    /// have met, and somebody has to say which one counts. Members go on speaking to one another, operators may look how
+    /// things are, and watches that run go on.
+    pub fn refuse(&self, reason: Option<String>) {
+        self.inner.serving.refuse(reason);
+    }
+
     /// Where founding requests of others go. Only the first one counts.
     pub fn serve_founding(&self, calls: mpsc::Sender<FoundingCall>) {
         self.inner.serving.serve_founding(calls);
@@ -293,8 +295,10 @@ impl<T: Transport> Access<T> {
 
     /// Asks until the deadline.
     async fn until(&self, deadline: Instant, ask: &Ask) -> Result<Answer, CallError> {
+        self.inner.serving.check(ask.only_looks()).map_err(CallError::Refused)?;
         let body = ask.body();
-        if body.len() > COMMAND_BYTES_MAX {
+        let most = if matches!(ask, Ask::Admin(_)) { BACKUP_BYTES_MAX } else { COMMAND_BYTES_MAX };
+        if body.len() > most {
             return Err(CallError::TooLarge);
         }
         let mut trouble = Trouble::new(ask.changes());
@@ -392,7 +396,8 @@ impl<T: Transport> Access<T> {
             let link = way.lane.link(way.peer.address).await;
             let link = link.map_err(|error| Miss::Unreached(error.refused.then(|| error.reason.to_string())))?;
             trouble.asked = true;
-            let answer_max = if kind == Kind::Watch { WATCH_BYTES_MAX } else { 0 };
+            let (watch, admin) = (kind == Kind::Watch, kind == Kind::Admin);
+            let answer_max = usize::from(watch) * WATCH_BYTES_MAX + usize::from(admin) * BACKUP_BYTES_MAX;
             let answer = match link.call(kind, body, answer_max).await {
                 Ok(pending) => pending.await,
                 Err(error) => Err(error),
@@ -438,15 +443,19 @@ impl Ask {
         }
     }
 
+    fn only_looks(&self) -> bool {
+        matches!(self, Self::Admin(request) if request.only_looks())
+    }
+
     fn changes(&self) -> bool {
-        !matches!(self, Self::Read(_) | Self::Admin(Admin::Status | Admin::LeaderStatus))
+        !matches!(self, Self::Read(_) | Self::Admin(Admin::Status | Admin::LeaderStatus | Admin::Backup))
     }
 
     fn may_repeat(&self) -> bool {
         match self {
             Self::Propose(command, _) => may_repeat(command),
             Self::Read(_) => true,
-            Self::Admin(request) => *request == Admin::LeaderStatus,
+            Self::Admin(request) => matches!(request, Admin::LeaderStatus | Admin::Backup),
         }
     }
 
@@ -502,6 +511,7 @@ impl Trouble {
             Miss::Unreached(None) => return Ok(()),
             Miss::Unreached(Some(reason)) => {
                 self.refusals = self.refusals.saturating_add(1);
+                self.refused = Some(reason.clone());
                 let everywhere = self.refusals > 2 * members && !self.accepted();
                 return if everywhere { Err(CallError::Refused(reason.clone())) } else { Ok(()) };
             }
@@ -520,7 +530,8 @@ impl Trouble {
             }
             Miss::Failed(Failure::Outside) => {
                 let given_up = waited(&mut self.no_group) >= NO_GROUP_PATIENCE && !self.accepted();
-                if given_up { Err(CallError::NoGroup) } else { Ok(()) }
+                let error = || self.refused.clone().map_or(CallError::NoGroup, CallError::Refused);
+                if given_up { Err(error()) } else { Ok(()) }
             }
             Miss::Failed(Failure::Refused(reason)) => Err(CallError::Refused(reason.clone())),
             Miss::Failed(Failure::TooLarge) => Err(CallError::TooLarge),

@@ -134,7 +134,7 @@ impl<A: AsyncRuntime> Member<A> {
 }
 
 /// Whether a backup of another group may be brought back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OtherGroup {
     /// No.
     Refused,

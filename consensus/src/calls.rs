@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use folkmoot_coordination::{Command, Operation, Query, Reply, RestoreError, codec};
+use folkmoot_coordination::{Command, LogIndex, Operation, Query, Reply, RestoreError, Revision, codec};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ChangeError, ProposeError};
+use crate::backup::OtherGroup;
+use crate::error::{BackupError, ChangeError, ProposeError};
 use crate::peer::{NodeId, Peer};
 use crate::status::{Age, Status};
 
@@ -31,6 +32,15 @@ pub enum Admin {
     SetVoters(BTreeSet<NodeId>),
     /// Lets another one lead: this voter, or the one that is nearest.
     Transfer(Option<NodeId>),
+    /// The whole state as a file: [`AdminReply::Backup`].
+    Backup,
+    /// Puts the state of such a file in the place of the group's: [`AdminReply::Restored`].
+    Restore {
+        /// The file.
+        file: Bytes,
+        /// Whether it may be of another group.
+        group: OtherGroup,
+    },
 }
 
 /// What an operator is answered.
@@ -40,6 +50,10 @@ pub enum AdminReply {
     Done,
     /// What the member knows.
     Status(Box<Status>),
+    /// A checked file; see [`crate::Backup`].
+    Backup(Bytes),
+    /// The group goes on from this revision.
+    Restored(Revision),
 }
 
 /// Why a call was not answered.
@@ -151,6 +165,25 @@ impl From<ChangeError> for Failure {
     }
 }
 
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Propose(error) => error.into(),
+            BackupError::Damaged(_)
+            | BackupError::State(_)
+            | BackupError::OtherGroup { .. }
+            | BackupError::Interrupted => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl Admin {
+    /// Whether it only asks how things are: that is answered whatever the state of the group.
+    pub(crate) fn only_looks(&self) -> bool {
+        matches!(self, Self::Status | Self::LeaderStatus)
+    }
+}
+
 /// Whether the command may be sent again when its outcome is unknown: it is applied once, or twice does no harm.
 pub(crate) fn may_repeat(command: &Command) -> bool {
     match command {
@@ -249,11 +282,7 @@ pub(crate) fn read_reply(body: &[u8]) -> Result<Reply, Failure> {
 
 pub(crate) fn read_aged(body: &[u8]) -> Result<(Reply, Age), Failure> {
     let Aged { applied, revision, since_leader, reply } = read(body)?;
-    let age = Age {
-        applied: folkmoot_coordination::LogIndex(applied),
-        revision: folkmoot_coordination::Revision(revision),
-        since_leader,
-    };
+    let age = Age { applied: LogIndex(applied), revision: Revision(revision), since_leader };
     Reply::decode(&reply).map_err(|error| unreadable(&error)).map(|reply| (reply, age))
 }
 

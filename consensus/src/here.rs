@@ -3,6 +3,7 @@
 use folkmoot_coordination::{Command, Query, Reply, Revision, Ticket, watch as changes};
 use tokio::sync::watch;
 
+use crate::backup::Backup;
 use crate::calls::{Admin, AdminReply, Failure, Following, may_wait};
 use crate::group::Group;
 use crate::peer::{NodeId, Peer};
@@ -17,8 +18,6 @@ pub(crate) struct Here {
     pub(crate) group: Group,
     pub(crate) receiver: Receiver<Tokio, Store<Tokio>>,
     outlook: watch::Receiver<Outlook>,
-    /// Why calls are refused, if they are.
-    refusal: watch::Sender<Option<String>>,
 }
 
 /// What calls have to know of the status; changes seldom.
@@ -48,17 +47,7 @@ impl Here {
                 }
             }
         }));
-        Self { group, receiver, outlook, refusal: watch::Sender::new(None) }
-    }
-
-    /// Refuses all calls for this reason, or none.
-    pub(crate) fn refuse(&self, reason: Option<String>) {
-        self.refusal.send_replace(reason);
-    }
-
-    /// Whether calls are answered.
-    pub(crate) fn willing(&self) -> Result<(), Failure> {
-        self.refusal.borrow().clone().map_or(Ok(()), |reason| Err(Failure::Refused(reason)))
+        Self { group, receiver, outlook }
     }
 
     /// Completes when something that calls have to know has changed since `outlook` was taken.
@@ -90,7 +79,6 @@ impl Here {
 
     /// Proposes, and follows a call that waits to its end if that is wanted, as long as this member leads.
     pub(crate) async fn propose(&self, command: Command, following: Following) -> Result<Reply, Failure> {
-        self.willing()?;
         let ticket = ticket(&command).filter(|_| following == Following::ToTheEnd && may_wait(&command));
         // Before the proposal: nothing that happens after it may be missed.
         let mut outlook = self.outlook();
@@ -103,12 +91,10 @@ impl Here {
                 // Without an answer it is known to who asks again.
                 reply = &mut answered => return reply.ok_or(Failure::Unknown),
                 changed = outlook.changed() => {
-                    let missing = outlook.borrow_and_update().missing.clone();
-                    if changed.is_err() || !self.leads() {
-                        return Err(self.failure(Failure::NotLeader(self.leader())));
-                    }
-                    if let Some(missing) = missing {
-                        return Err(Failure::NoQuorum(missing));
+                    let lost = outlook.borrow_and_update().missing.is_some();
+                    // It stands in line, and may be served without this member: whoever asks again learns of it.
+                    if changed.is_err() || lost || !self.leads() {
+                        return Err(Failure::Unknown);
                     }
                 }
             }
@@ -117,19 +103,16 @@ impl Here {
 
     /// Answers from a state that holds everything answered before.
     pub(crate) async fn read(&self, query: &Query) -> Result<(Reply, Age), Failure> {
-        self.willing()?;
         self.group.read_aged(query).await.map_err(|error| self.failure(error.into()))
     }
 
     /// Answers from what the member has.
     pub(crate) fn read_stale(&self, query: &Query) -> Result<(Reply, Age), Failure> {
-        self.willing()?;
         if self.outside() { Err(Failure::Outside) } else { Ok(self.group.read_stale(query)) }
     }
 
     /// The next changes after a revision, as soon as there are some.
     pub(crate) async fn next_changes(&self, query: changes::Query) -> Result<Record, Failure> {
-        self.willing()?;
         if self.outside() {
             return Err(Failure::Outside);
         }
@@ -159,6 +142,16 @@ impl Here {
             }
             Admin::SetVoters(voters) => group.set_voters(voters).await,
             Admin::Transfer(to) => group.transfer_leader(to).await,
+            Admin::Backup => {
+                let file = group.backup().await.map_err(|error| self.failure(error.into()))?;
+                return Ok(AdminReply::Backup(file));
+            }
+            Admin::Restore { file, group: other } => {
+                let backup = Backup::decode(&file).map_err(Failure::from)?;
+                drop(file);
+                group.restore(&backup, other).await.map_err(|error| self.failure(error.into()))?;
+                return Ok(AdminReply::Restored(group.status().revision));
+            }
         };
         done.map(|()| AdminReply::Done).map_err(|error| self.failure(error.into()))
     }

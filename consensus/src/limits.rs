@@ -109,6 +109,12 @@ pub const QUORUM_PATIENCE: Duration = Duration::from_secs(2);
 /// just met found a group in less.
 pub const NO_GROUP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Bytes of a backup between agents. Ours: a snapshot's, and its envelope. It is refused with `TooLarge`.
+pub const BACKUP_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX as usize + (1 << 20);
+
+/// How long a backup, or its return, may take. Ours: gigabytes over a slow line.
+pub const BACKUP_PATIENCE: Duration = Duration::from_secs(1800);
+
 /// How long an operator's request is tried. Ours: a change of members takes as long as a snapshot's way.
 pub const ADMIN_PATIENCE: Duration = Duration::from_secs(60);
 

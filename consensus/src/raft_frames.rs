@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_PIECE_BYTES};
 use crate::peer::NodeId;
+use crate::replica::version_of;
 use crate::types::{ImageMeta, LogEntry, LogId, Types, Vote};
 
 /// Bytes beside the payload that a message, or an entry in it, is counted with.
@@ -168,8 +169,8 @@ impl Piece {
 
     /// Why this program cannot use the snapshot, judged by its first piece.
     pub(crate) fn unusable(&self) -> Option<String> {
-        let version = *self.bytes.first()?;
-        let other = self.offset == 0 && version != SNAPSHOT_VERSION;
+        let version = version_of(&self.bytes).filter(|_| self.offset == 0)?;
+        let other = version != SNAPSHOT_VERSION;
         other.then(|| format!("a snapshot of version {version}, version {SNAPSHOT_VERSION} is read here"))
     }
 }

@@ -61,6 +61,12 @@ struct Encoded {
     restoring: Option<(RestoreId, Bytes)>,
 }
 
+/// The version of the machine in an image that begins so: it stands behind the length.
+pub(crate) fn version_of(beginning: &[u8]) -> Option<u8> {
+    let length_ends = beginning.iter().position(|byte| byte & 0x80 == 0)?;
+    beginning.get(length_ends.checked_add(1)?).copied()
+}
+
 impl Replica {
     /// Applies an entry; what it caused is appended to `changes`.
     ///

@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::calls::{Consistency, Failure, read_proposal, read_query, write, write_aged, write_reply};
+use crate::calls::{Admin, Consistency, Failure, read_proposal, read_query, write, write_aged, write_reply};
 use crate::frames::{self, Frame, Kind};
 use crate::hello::{GreetError, StreamKind, welcome};
 use crate::here::{Here, reply_of};
 use crate::limits::{
-    CALL_BYTES_PER_STREAM, CALLS_PER_STREAM, COMPLAINT_PAUSE, COMPLAINTS_REMEMBERED, FOUNDING_BYTES_MAX,
-    FOUNDING_PATIENCE, FRAME_BYTES_MAX, HELLO_PATIENCE,
+    BACKUP_BYTES_MAX, CALL_BYTES_PER_STREAM, CALLS_PER_STREAM, COMPLAINT_PAUSE, COMPLAINTS_REMEMBERED,
+    FOUNDING_BYTES_MAX, FOUNDING_PATIENCE, FRAME_BYTES_MAX, HELLO_PATIENCE,
 };
 use crate::outbox::{Frames, Moved, NotQueued, Outbox, outbox, write_frames};
 use crate::peer::NodeId;
@@ -40,15 +40,36 @@ pub(crate) struct Serving {
     here: Option<Arc<Here>>,
     founding: Arc<OnceLock<mpsc::Sender<FoundingCall>>>,
     complaints: Mutex<HashMap<String, Instant>>,
+    refusing: Arc<Mutex<Option<String>>>,
+    /// One long body at a time, for all streams.
+    long: Arc<Semaphore>,
 }
 
 impl Serving {
     pub(crate) fn new(here: Option<Arc<Here>>) -> Self {
-        Self { here, founding: Arc::default(), complaints: Mutex::default() }
+        Self {
+            here,
+            founding: Arc::default(),
+            complaints: Mutex::default(),
+            refusing: Arc::default(),
+            long: Arc::new(Semaphore::new(1)),
+        }
     }
 
     pub(crate) fn serve_founding(&self, calls: mpsc::Sender<FoundingCall>) {
         self.founding.get_or_init(|| calls);
+    }
+
+    pub(crate) fn refuse(&self, reason: Option<String>) {
+        *self.refusing.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Whether calls are served.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check(&self, only_looks: bool) -> Result<(), String> {
+        check(&self.refusing, only_looks)
     }
 
     /// Serves a stream until it ends.
@@ -94,12 +115,14 @@ impl Serving {
         let mut calls = Calls {
             here: here.clone(),
             founding: self.founding.clone(),
+            refusing: self.refusing.clone(),
             from,
             outbox,
             room: Arc::new(Semaphore::new(CALL_BYTES_PER_STREAM)),
             tasks: JoinSet::new(),
             by_id: HashMap::new(),
             long: None,
+            one_long: self.long.clone(),
         };
         let reading = async {
             let mut frames = Frames::new(reader);
@@ -125,13 +148,22 @@ impl Serving {
 struct Calls {
     here: Arc<Here>,
     founding: Arc<OnceLock<mpsc::Sender<FoundingCall>>>,
+    refusing: Arc<Mutex<Option<String>>>,
     from: NodeId,
     outbox: Outbox,
     room: Arc<Semaphore>,
     tasks: JoinSet<u64>,
     by_id: HashMap<u64, AbortHandle>,
-    /// A body that comes in parts, and of which call.
-    long: Option<(u64, BytesMut)>,
+    /// A body that comes in parts.
+    long: Option<Long>,
+    one_long: Arc<Semaphore>,
+}
+
+/// A body that comes in parts, of which call, and the leave to hold it.
+struct Long {
+    id: u64,
+    body: BytesMut,
+    leave: OwnedSemaphorePermit,
 }
 
 impl Calls {
@@ -139,11 +171,17 @@ impl Calls {
         match frame.kind {
             Kind::Propose | Kind::Query | Kind::Watch | Kind::Admin | Kind::Founding => self.start(frame),
             Kind::Part => {
-                let (id, body) = self.long.get_or_insert_with(|| (frame.id, BytesMut::new()));
-                if *id != frame.id || body.len() + frame.body.len() > CALL_BYTES_PER_STREAM {
-                    return Err(io::Error::other("parts of more than this stream may hold"));
+                if self.long.is_none() {
+                    let leave = self.one_long.clone().try_acquire_owned();
+                    let leave = leave.map_err(|_| io::Error::other("another long request is on its way"))?;
+                    self.long = Some(Long { id: frame.id, body: BytesMut::new(), leave });
                 }
-                body.extend_from_slice(&frame.body);
+                let long = self.long.as_mut().filter(|long| long.id == frame.id);
+                let long = long.ok_or_else(|| io::Error::other("parts of two long requests"))?;
+                if long.body.len() + frame.body.len() > BACKUP_BYTES_MAX {
+                    return Err(io::Error::other("a request longer than any may be"));
+                }
+                long.body.extend_from_slice(&frame.body);
             }
             Kind::Forget => {
                 if let Some(task) = self.by_id.get(&frame.id) {
@@ -162,21 +200,21 @@ impl Calls {
     /// Begins a call, in a task of its own.
     fn start(&mut self, frame: Frame) {
         let Frame { kind, id, body } = frame;
-        let body = match self.long.take_if(|(of, _)| *of == id) {
-            Some((_, mut long)) => {
-                long.extend_from_slice(&body);
-                long.freeze()
-            }
-            None => body,
-        };
         let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        let room = self.room.clone().try_acquire_many_owned(bytes).ok();
+        let (body, room) = match self.long.take_if(|long| long.id == id) {
+            Some(Long { body: mut long, leave, .. }) => {
+                long.extend_from_slice(&body);
+                (long.freeze(), Some(leave))
+            }
+            None => (body, self.room.clone().try_acquire_many_owned(bytes).ok()),
+        };
         let (true, Some(room)) = (self.tasks.len() < CALLS_PER_STREAM, room) else {
             // A peer that asks on without reading answers loses them.
             drop(self.outbox.try_send(short(Kind::Answer, id, &failed(Failure::Busy))));
             return;
         };
-        let call = Call { here: self.here.clone(), founding: self.founding.clone(), from: self.from, kind, body };
+        let (here, founding, refusing) = (self.here.clone(), self.founding.clone(), self.refusing.clone());
+        let call = Call { here, founding, refusing, from: self.from, kind, body };
         let outbox = self.outbox.clone();
         let task = self.tasks.spawn(async move {
             let answer = call.answer().await;
@@ -200,6 +238,7 @@ impl Calls {
 struct Call {
     here: Arc<Here>,
     founding: Arc<OnceLock<mpsc::Sender<FoundingCall>>>,
+    refusing: Arc<Mutex<Option<String>>>,
     from: NodeId,
     kind: Kind,
     body: Bytes,
@@ -207,7 +246,11 @@ struct Call {
 
 impl Call {
     async fn answer(self) -> Bytes {
-        let Self { here, founding, from, kind, body } = self;
+        let Self { here, founding, refusing, from, kind, body } = self;
+        let refused = check(&refusing, kind == Kind::Founding || kind == Kind::Admin);
+        if let Err(reason) = refused {
+            return failed(Failure::Refused(reason));
+        }
         match kind {
             Kind::Propose => match read_proposal(&body) {
                 Ok((command, following)) => {
@@ -228,8 +271,14 @@ impl Call {
                 Ok(_) => unreadable(&"no watch"),
                 Err(error) => unreadable(&error),
             },
-            Kind::Admin => match folkmoot_coordination::codec::decode(&body) {
-                Ok(request) => write(&here.admin(request).await),
+            Kind::Admin => match folkmoot_coordination::codec::decode::<Admin>(&body) {
+                Ok(request) => {
+                    drop(body);
+                    match check(&refusing, request.only_looks()) {
+                        Ok(()) => write(&here.admin(request).await),
+                        Err(reason) => failed(Failure::Refused(reason)),
+                    }
+                }
                 Err(error) => unreadable(&error),
             },
             Kind::Founding => write(&found(&founding, from, body).await),
@@ -245,6 +294,12 @@ impl Call {
             | Kind::Pong => unreadable(&"no call"),
         }
     }
+}
+
+/// Whether calls are served; who only looks is.
+fn check(refusing: &Mutex<Option<String>>, only_looks: bool) -> Result<(), String> {
+    let reason = refusing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    reason.filter(|_| !only_looks).map_or(Ok(()), Err)
 }
 
 async fn found(

@@ -8,7 +8,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use folkmoot_consensus::{Access, Admin, AdminReply, CallError, Consistency, NodeId, Peer, Quorum, Record, Role};
+use folkmoot_consensus::{Access, CallError, Consistency, Peer, Quorum, Record};
 use folkmoot_coordination::{Command, Operation, Patience, Reply, Revision, Scope, What, lock, watch};
 use support::net::{Medium, Net};
 use support::{Client, World, acquire, count, eventually, get, increment, soon, value};
@@ -211,31 +211,4 @@ async fn without_a_quorum_calls_name_who_is_missing_and_stale_reads_go_on() {
         let (reply, _) = access.query(get("k"), Consistency::Stale, soon()).await.unwrap();
         assert_eq!(value(&reply), Some(&b"v"[..]));
     }
-}
-
-#[tokio::test]
-async fn a_member_that_is_taken_in_late_gets_the_snapshot() {
-    let mut world = World::founded_with(11, Medium::Memory, 1, |settings| {
-        settings.snapshot_every = 20;
-        settings.log_kept = 0;
-    })
-    .await;
-    let client = Client::register(world.outside()).await;
-    let long = "x".repeat(100_000);
-    for number in 0..40 {
-        client.put(&format!("k{number}"), &long).await;
-    }
-    let founder = world.agents[0].group.clone();
-    eventually(|| (founder.status().purged.0 > 0).then_some(())).await;
-    let late = world.open(|_| ()).await;
-    late.group.join(support::CLUSTER).await.unwrap();
-    let (peer, group) = (late.peer.clone(), late.group.clone());
-    let done = client.access.admin(Admin::AddLearner(peer.clone())).await;
-    assert_eq!(done, Ok(AdminReply::Done));
-    eventually(|| (value(&group.read_stale(&get("k39")).0).is_some()).then_some(())).await;
-    assert_eq!(group.status().role, Role::Learner);
-    assert!(group.status().snapshot.0 > 0, "the log alone does not reach back");
-    assert_eq!(client.access.admin(Admin::Promote(peer.id)).await, Ok(AdminReply::Done));
-    let Ok(AdminReply::Status(status)) = client.access.admin(Admin::Status).await else { panic!("no status") };
-    assert_eq!(status.voters.iter().map(|voter| voter.id).collect::<Vec<_>>(), [NodeId(1), NodeId(2)]);
 }

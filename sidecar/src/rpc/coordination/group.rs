@@ -6,8 +6,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use folkmoot_consensus::{
-    Access, Admin, AdminReply, Backup, BackupError, CallError, Consistency, NodeId, OtherGroup, Peer, Record, Status,
-    Watch,
+    Access, Admin, AdminReply, Backup, CallError, Consistency, NodeId, OtherGroup, Peer, Record, Status, Watch,
 };
 use folkmoot_coordination::{Command, Query, Reply, Revision, watch};
 use folkmoot_proto::coordination::Code;
@@ -36,7 +35,7 @@ impl GroupCoordinator {
     async fn status_by(&self, request: Admin) -> Result<Status, Failure> {
         match self.access.admin(request).await.map_err(failed)? {
             AdminReply::Status(status) => Ok(*status),
-            AdminReply::Done => Err(Failure::new(Code::Refused, "an answer to another question")),
+            AdminReply::Done | AdminReply::Backup(_) | AdminReply::Restored(_) => Err(another_question()),
         }
     }
 
@@ -50,15 +49,7 @@ impl GroupCoordinator {
             MemberChange::Transfer(None) => Admin::Transfer(None),
             MemberChange::Transfer(Some(name)) => Admin::Transfer(Some(self.member(&name).await?)),
         };
-        self.access.admin(request).await.map(drop).map_err(|error| match error {
-            CallError::Refused(reason) => Failure::new(Code::NotPossible, reason),
-            CallError::NoGroup
-            | CallError::NoQuorum { .. }
-            | CallError::Deadline
-            | CallError::TooLarge
-            | CallError::Busy
-            | CallError::Stopped(_) => failed(error),
-        })
+        self.access.admin(request).await.map(drop).map_err(not_made)
     }
 
     /// The member of that name or number.
@@ -78,12 +69,38 @@ impl GroupCoordinator {
         found.ok_or_else(|| Failure::new(Code::NotPossible, format!("no node with -raft is called '{name}'")))
     }
 
-    async fn bring_back(&self, backup: Bytes, other_group: bool) -> Result<Revision, Failure> {
-        let backup = Backup::decode(&backup).map_err(brought_back)?;
-        let other_group = if other_group { OtherGroup::Allowed } else { OtherGroup::Refused };
-        let group = self.access.group().ok_or_else(elsewhere)?;
-        group.restore(&backup, other_group).await.map_err(brought_back)?;
-        Ok(group.status().revision)
+    async fn back_up(&self) -> Result<Bytes, Failure> {
+        match self.access.admin(Admin::Backup).await.map_err(not_made)? {
+            AdminReply::Backup(file) => Ok(file),
+            AdminReply::Done | AdminReply::Status(_) | AdminReply::Restored(_) => Err(another_question()),
+        }
+    }
+
+    async fn bring_back(&self, file: Bytes, other_group: bool) -> Result<Revision, Failure> {
+        // A damaged file is not sent to anybody.
+        Backup::decode(&file).map_err(|error| Failure::invalid(error.to_string()))?;
+        let group = if other_group { OtherGroup::Allowed } else { OtherGroup::Refused };
+        match self.access.admin(Admin::Restore { file, group }).await.map_err(not_made)? {
+            AdminReply::Restored(revision) => Ok(revision),
+            AdminReply::Done | AdminReply::Status(_) | AdminReply::Backup(_) => Err(another_question()),
+        }
+    }
+}
+
+fn another_question() -> Failure {
+    Failure::new(Code::Refused, "an answer to another question")
+}
+
+/// Why a change was not made: its refusal is that it is not possible.
+fn not_made(error: CallError) -> Failure {
+    match error {
+        CallError::Refused(reason) => Failure::new(Code::NotPossible, reason),
+        CallError::NoGroup
+        | CallError::NoQuorum { .. }
+        | CallError::Deadline
+        | CallError::TooLarge
+        | CallError::Busy
+        | CallError::Stopped(_) => failed(error),
     }
 }
 
@@ -149,8 +166,8 @@ impl Coordinator for GroupCoordinator {
     }
 
     fn backup(&self, _deadline: Instant) -> Answering<Bytes> {
-        let access = self.access.clone();
-        Box::pin(async move { access.group().ok_or_else(elsewhere)?.backup().await.map_err(brought_back) })
+        let group = self.clone();
+        Box::pin(async move { group.back_up().await })
     }
 
     fn restore(&self, backup: Bytes, other_group: bool, _deadline: Instant) -> Answering<Revision> {
@@ -188,27 +205,6 @@ fn failed(error: CallError) -> Failure {
 fn too_few(missing: &[Peer]) -> Failure {
     let names: Vec<&str> = missing.iter().map(|peer| peer.name.as_str()).collect();
     Failure::new(Code::NoQuorum, format!("too few voters answer; missing {}", names.join(", ")))
-}
-
-/// Backups are the business of an agent with a member of its own.
-fn elsewhere() -> Failure {
-    Failure::new(Code::NotPossible, "this agent runs without -raft: ask one that has a member of the group")
-}
-
-fn brought_back(error: BackupError) -> Failure {
-    use folkmoot_consensus::ProposeError;
-    match error {
-        BackupError::Damaged(_) | BackupError::State(_) => Failure::invalid(error.to_string()),
-        BackupError::OtherGroup { .. } | BackupError::Interrupted => Failure::new(Code::NotPossible, error.to_string()),
-        BackupError::Propose(ProposeError::NotLeader { leader }) => {
-            let leader = leader.map_or_else(|| "nobody leads".to_owned(), |leader| format!("'{}' leads", leader.name));
-            Failure::new(Code::NotPossible, format!("backups are the leader's business: {leader}"))
-        }
-        BackupError::Propose(ProposeError::NoQuorum { missing }) => too_few(&missing),
-        BackupError::Propose(ProposeError::Unknown) => failed(CallError::Deadline),
-        BackupError::Propose(ProposeError::Busy) => failed(CallError::Busy),
-        BackupError::Propose(ProposeError::Stopped(reason)) => failed(CallError::Stopped(reason)),
-    }
 }
 
 #[cfg(test)]
