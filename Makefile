@@ -3,7 +3,7 @@
 
 ARGS ?= -bind=127.0.0.1
 
-.PHONY: run test check fix bench setup
+.PHONY: run test check fix bench bench-coordination setup
 
 run:
 	scripts/run $(ARGS)
@@ -20,6 +20,10 @@ fix:
 
 bench: setup
 	cargo bench -p folkmoot --bench agent
+
+bench-coordination:
+	scripts/bench-setup
+	cargo bench -p folkmoot --bench coordination
 
 setup:
 	scripts/setup

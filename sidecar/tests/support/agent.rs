@@ -73,7 +73,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Kill => "KILL",
             Self::Stop => "STOP",

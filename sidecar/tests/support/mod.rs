@@ -24,7 +24,7 @@ pub use directory::Directory;
 pub use msgpack::Value;
 pub use rpc::Rpc;
 pub use turnstile::Turnstile;
-pub use wait::{eventually, eventually_within};
+pub use wait::{eventually, eventually_within, rest};
 
 use std::time::Duration;
 

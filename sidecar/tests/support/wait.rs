@@ -22,3 +22,16 @@ pub fn eventually_within<T>(limit: Duration, what: &str, mut condition: impl FnM
         }
     }
 }
+
+/// Lets time pass: until `over` holds, at most `limit`. Says whether it held.
+pub fn rest(limit: Duration, mut over: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while !over() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        thread::park_timeout(GLANCE.min(left));
+    }
+    true
+}
