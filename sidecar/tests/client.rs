@@ -11,7 +11,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use folkmoot_client::{
     Client, Coalesce, ConnectError, ConnectOptions, Error, EventRecord, Prune, QueryAnswer, QueryRequest, Reconnect,
@@ -168,7 +168,13 @@ async fn a_call_that_takes_too_long_is_given_up_and_the_connection_goes_on() {
     assert!(matches!(given_up, Err(Error::Timeout { command: "members" })), "{given_up:?}");
     agent.signal(support::Signal::Continue);
     assert_eq!(patient.members().await.unwrap().len(), 1);
-    assert!(client.stats().await.is_ok() && !client.is_closed());
+    // The next calls have one second too, which a busy machine may let pass.
+    let deadline = Instant::now() + PATIENCE;
+    let mut stats = client.stats().await;
+    while matches!(stats, Err(Error::Timeout { .. })) && Instant::now() < deadline {
+        stats = client.stats().await;
+    }
+    assert!(stats.is_ok() && !client.is_closed(), "{stats:?}");
 }
 
 #[tokio::test]

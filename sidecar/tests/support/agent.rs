@@ -212,6 +212,25 @@ impl Agent {
         let kill = format!("kill -{} {}", signal.name(), self.child.id());
         let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(status.success(), "{kill}: {status}");
+        if signal == Signal::Stop {
+            self.wait_until_stopped();
+        }
+    }
+
+    /// The signal is under way when `kill` ends: each thread stands still when the kernel gets to it.
+    fn wait_until_stopped(&self) {
+        eventually(&format!("every thread of {} stands still", self.name), || {
+            let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+            for thread in threads {
+                // A thread may end meanwhile.
+                let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
+                let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+                if state.is_some_and(|state| state != 'T') {
+                    return Err(stat);
+                }
+            }
+            Ok(())
+        });
     }
 
     /// Kills the process without warning and waits until it is gone.
