@@ -289,12 +289,13 @@ impl Kv {
     /// use folkmoot_client::{Compare, Life, Operation, Transaction};
     ///
     /// # async fn example(client: folkmoot_client::Client) -> Result<(), folkmoot_client::Error> {
-    /// let swapped = client.kv().transaction(&Transaction {
+    /// let kv = client.kv();
+    /// let swap = Transaction {
     ///     compares: vec![Compare::Value("a".into(), "1".into()), Compare::Absent("b".into())],
     ///     then: vec![Operation::Delete("a".into()), Operation::Put("b".into(), "1".into(), Life::Unlimited)],
     ///     otherwise: vec![Operation::Get("a".into())],
-    /// });
-    /// println!("{}", swapped.await?.succeeded);
+    /// };
+    /// println!("{}", kv.transaction(&swap).await?.succeeded);
     /// # Ok(())
     /// # }
     /// ```
