@@ -105,6 +105,15 @@ fn groups_named(lines: &[String]) -> Vec<String> {
     lines.iter().filter_map(words).collect()
 }
 
+/// What a command says when asked at `agent`, whether it worked or not.
+fn command(agent: &Agent, words: &[&str]) -> (bool, String) {
+    let rpc = format!("-rpc-addr={}", agent.address.rpc());
+    let (verb, arguments) = words.split_at(2);
+    let output = Kind::Folkmoot.command(&[verb, &[&rpc], arguments].concat()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
 fn complaints(agent: &Agent) -> Vec<String> {
     agent.lines().into_iter().filter(|line| line.contains("[WARN]") || line.contains("[ERR]")).collect()
 }
@@ -191,6 +200,29 @@ fn a_node_without_expectation_is_taken_in_without_a_vote() {
     late.wait_for_line("this node is a member of the group without a vote");
 }
 
+/// The session is made at an agent without `-raft`, which forwards.
+#[test]
+fn a_session_bound_to_a_node_ends_when_gossip_says_that_the_node_is_gone() {
+    let cluster = Cluster::founding(&["oslo", "bern", "rome"]);
+    cluster.group();
+    let join = format!("-join={}", cluster.agents[0].gossip());
+    let mut plain = Agent::start(Kind::Folkmoot, "kyiv", &[&join]);
+    eventually("a session starts", || match command(&plain, &["session", "create", "-node=kyiv", "-ttl=1h"]) {
+        (true, _) => Ok(()),
+        (false, said) => Err(said),
+    });
+    let is_listed = || command(&cluster.agents[0], &["session", "list"]);
+    eventually("it is listed", || match is_listed() {
+        (true, said) if said.contains("kyiv") => Ok(()),
+        (_, said) => Err(said),
+    });
+    plain.kill();
+    eventually_within(AUTOPILOT, "it ends", || match is_listed() {
+        (true, said) if !said.contains("kyiv") => Ok(()),
+        (_, said) => Err(said),
+    });
+}
+
 #[test]
 fn a_node_whose_disk_is_lost_comes_back_as_another_member_in_its_place() {
     let mut cluster = Cluster::founding(&["oslo", "bern", "rome"]);
@@ -232,6 +264,14 @@ fn two_groups_that_meet_stay_two_and_say_so() {
         let line = agent.wait_for_line("2 groups have met");
         assert!(groups.iter().all(|group| line.contains(group)) && line.contains("[ERR]"), "{line}");
     }
+    // Calls go to one of them, the same for all.
+    eventually("one of them is refused calls", || {
+        let put = |agent: &Agent| command(agent, &["kv", "put", "key", "value"]);
+        let answers: Vec<(bool, String)> = cluster.agents.iter().map(put).collect();
+        let refused = answers.iter().filter(|(worked, said)| !worked && said.contains("groups never merge")).count();
+        let served = answers.iter().filter(|(worked, _)| *worked).count();
+        if (refused, served) == (1, 1) { Ok(()) } else { Err(format!("{answers:?}")) }
+    });
     // A newcomer joins neither of them.
     let join = format!("-join={}", cluster.agents[0].gossip());
     let late = cluster.start("rome", &[&join]);
