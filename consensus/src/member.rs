@@ -273,8 +273,7 @@ impl<A: AsyncRuntime> Member<A> {
 
     fn leads_with_quorum(&self, within: Duration) -> bool {
         let metrics = self.metrics();
-        let acked = metrics.last_quorum_acked.map(|at| at.elapsed());
-        metrics.state == ServerState::Leader && acked.is_some_and(|acked| acked <= within)
+        metrics.state == ServerState::Leader && status::since_majority(&metrics).is_some_and(|since| since <= within)
     }
 
     /// Whether the one to ask is this member.

@@ -211,6 +211,9 @@ fn role<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>, stopped: bool) -> Role
 fn progress<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>) -> Vec<Progress> {
     let Some(replication) = &metrics.replication else { return Vec::new() };
     let answered = |id: &NodeId| {
+        if *id == metrics.id {
+            return Some(Duration::ZERO);
+        }
         let at = (*metrics.heartbeat.as_ref()?.get(id)?)?;
         Some(at.elapsed())
     };
@@ -222,15 +225,22 @@ fn progress<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>) -> Vec<Progress> {
     replication.iter().map(one).collect()
 }
 
+/// Since a majority last answered this leader; a leader that is the only voter is one by itself, always.
+pub(crate) fn since_majority<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>) -> Option<Duration> {
+    let alone = metrics.membership_config.voter_ids().all(|id| id == metrics.id);
+    if metrics.state == ServerState::Leader && alone {
+        return Some(Duration::ZERO);
+    }
+    metrics.last_quorum_acked.map(|at| at.elapsed())
+}
+
 fn quorum<A: AsyncRuntime>(member: &Member<A>, metrics: &RaftMetrics<Types<A>>) -> Quorum {
     if metrics.membership_config.voter_ids().next().is_none() {
         return Quorum::None;
     }
-    let answered = metrics.last_quorum_acked.is_some_and(|at| at.elapsed() <= member.settings.timing.election_max);
-    // Nobody answers a voter that is alone, and nobody has to.
-    let alone = metrics.membership_config.voter_ids().all(|id| id == member.settings.me.id);
+    let answered = since_majority(metrics).is_some_and(|since| since <= member.settings.timing.election_max);
     let ok = match metrics.state {
-        ServerState::Leader => answered || alone,
+        ServerState::Leader => answered,
         // The leader it voted for last may be gone for long.
         ServerState::Learner | ServerState::Follower => {
             let heard = member.state.since_leader(metrics);

@@ -22,6 +22,7 @@ use crate::limits::{APPEND_BYTES, APPLY_BATCH, CHUNK_BYTES};
 use crate::log::Reader;
 use crate::peer::NodeId;
 use crate::replica::Replica;
+use crate::status::since_majority;
 use crate::types::{ImageMeta, LogEntry, LogId, Members, Snapshot, Types};
 use crate::writer::{Change as Write, Threads, Writer};
 
@@ -84,7 +85,7 @@ impl<A: AsyncRuntime> State<A> {
     /// Since this member last heard of a leader, or as a leader of a majority.
     pub(crate) fn since_leader(&self, metrics: &RaftMetrics<Types<A>>) -> Option<Duration> {
         let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        metrics.last_quorum_acked.map(|at| at.elapsed()).or_else(|| heard.map(|at| at.elapsed()))
+        since_majority(metrics).or_else(|| heard.map(|at| at.elapsed()))
     }
 
     fn moved(&self, index: LogIndex) {

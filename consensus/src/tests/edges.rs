@@ -373,3 +373,24 @@ fn time_passes_while_nobody_proposes() {
         3,
     );
 }
+
+/// A voter that is alone needs nobody's answer, however long nothing happens.
+#[test]
+fn a_group_of_one_keeps_its_quorum_while_nothing_happens() {
+    simulate(
+        14,
+        async |mut world| {
+            world.found(1).await;
+            sleep(10_000).await;
+            let status = world.status(1);
+            assert_eq!((status.role, status.quorum), (Role::Leader, Quorum::Ok));
+            assert!(status.progress.iter().all(|progress| progress.answered == Some(Duration::ZERO)));
+            let (_, age) = world.member(1).read_stale(&count_query());
+            assert_eq!(age.since_leader, Some(Duration::ZERO));
+            let client = world.client().await;
+            assert!(world.member(1).propose(add(client, 1)).await.is_ok());
+            assert!(world.member(1).read(&count_query()).await.is_ok());
+        },
+        1,
+    );
+}
