@@ -1,7 +1,7 @@
 //! The asking side of a stream: any number of requests in flight, matched with their answers by number. A stream on which
 //! nothing moves while answers are due is given up, because a machine that is gone does not say so.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,7 +48,8 @@ struct Waiting {
 struct Requests {
     ended: Option<Arc<str>>,
     last: u64,
-    waiting: HashMap<u64, Slot>,
+    /// In order, so that a simulated run repeats itself.
+    waiting: BTreeMap<u64, Slot>,
 }
 
 #[derive(Debug)]

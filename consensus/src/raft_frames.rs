@@ -193,3 +193,7 @@ pub(crate) fn write<T: Serialize>(message: &T, out: &mut Vec<u8>) {
 pub(crate) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Nonsense> {
     Ok(codec::decode(body)?)
 }
+
+#[cfg(test)]
+#[path = "raft_frames_tests.rs"]
+mod tests;
