@@ -99,10 +99,9 @@ fn next(rpc: &mut Rpc) -> (u64, Result<Value, String>) {
 
 /// The next object.
 pub fn object(rpc: &mut Rpc) -> Value {
-    match rpc.receive(PATIENCE) {
-        Received::Object(object) => object,
-        other => panic!("waiting for an object: {other:?}"),
-    }
+    let received = rpc.receive(PATIENCE);
+    let Received::Object(object) = received else { panic!("waiting for an object: {received:?}") };
+    object
 }
 
 /// An agent that is a group of its own, with its data.

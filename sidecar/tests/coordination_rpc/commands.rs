@@ -37,8 +37,7 @@ impl Tour {
         self.asked.insert(command.to_owned());
         let rpc = &mut self.caller.rpc;
         rpc.call(command, Some(map(fields))).unwrap();
-        let record = rpc.record(PATIENCE).expect(command);
-        record
+        rpc.record(PATIENCE).expect(command)
     }
 }
 
@@ -63,8 +62,8 @@ fn keys_and_sessions(tour: &mut Tour) {
     assert_eq!(tour.write("kv-delete-prefix", &[("Prefix", text(""))]).get("Keys").as_int(), 1);
     let session = tour.write("session-create", &[("TTL", int(60_000))]).get("Session").as_int();
     let session = ("Session", int(session));
-    tour.write("session-renew", &[session.clone()]);
-    assert_eq!(tour.ask("session-get", &[session.clone()]).get("TTL").as_int(), 60_000);
+    tour.write("session-renew", std::slice::from_ref(&session));
+    assert_eq!(tour.ask("session-get", std::slice::from_ref(&session)).get("TTL").as_int(), 60_000);
     assert_eq!(tour.ask("session-list", &[]).get("Sessions").as_array().len(), 1);
     tour.write("session-destroy", &[session]);
 }
@@ -164,7 +163,7 @@ fn streams_and_members(tour: &mut Tour) {
     assert_eq!((member.get("Name").as_text(), member.get("Leader")), ("alone".into(), &Value::Bool(true)));
     let alone = ("Member", text("alone"));
     for command in ["raft-remove", "raft-demote"] {
-        tour.refused(command, &[alone.clone()], "not-possible");
+        tour.refused(command, std::slice::from_ref(&alone), "not-possible");
     }
     for command in ["raft-add", "raft-promote", "raft-transfer"] {
         tour.refused(command, &[("Member", text("nobody"))], "not-possible");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use folkmoot_proto::coordination::CoordinationCommand;
 
-use crate::caller::{Caller, alone, answer, bytes, int, map, text};
+use crate::caller::{Caller, alone, answer, bytes, int, map, object, text};
 use crate::support::rpc::Received;
 use crate::support::{Signal, Value, eventually};
 
@@ -48,10 +48,7 @@ fn stop_and_the_end_of_the_connection_take_a_call_out_of_its_line() {
     let mut stopped = Caller::new(&agent);
     let waiting = stopped.send("lock-acquire", &lock(-1));
     let stop = stopped.rpc.send("stop", Some(map(&[("Stop", int(i128::from(waiting)))])));
-    match stopped.rpc.receive(crate::support::PATIENCE) {
-        Received::Object(header) => assert_eq!(header.get("Seq").as_int(), i128::from(stop)),
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(object(&mut stopped.rpc).get("Seq").as_int(), i128::from(stop));
     let error = answer(&mut stopped.rpc, waiting).unwrap_err();
     assert!(error.starts_with("cancelled: "), "{error}");
 
