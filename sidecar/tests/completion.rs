@@ -43,8 +43,8 @@ fn commands_and_flags(kind: Kind) -> BTreeMap<String, Vec<String>> {
             let help = help(&words);
             let flags = help.lines().filter_map(|line| {
                 let flag = line.strip_prefix("  -")?;
-                // A dash alone begins an item of a list.
-                Some(flag.split([' ', '=']).next().filter(|flag| !flag.is_empty())?.to_owned())
+                // A dash alone begins an item of a list, or stands for stdin.
+                Some(flag.split([' ', '=']).next().filter(|flag| flag.starts_with(char::is_alphabetic))?.to_owned())
             });
             (name.clone(), flags.collect())
         })
