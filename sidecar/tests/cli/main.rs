@@ -140,7 +140,8 @@ fn queries_are_as_captured() {
     std::thread::scope(|scope| {
         for capture in captures.iter().filter(|capture| !capture.comment.starts_with("interrupted")) {
             scope.spawn(|| {
-                let child = turnstile.pass(pair.alpha.rpc_address(), |address| {
+                // The replies to the handshake and to the query.
+                let child = turnstile.pass(pair.alpha.rpc_address(), 2, |address| {
                     let address = address.to_string();
                     captures::command(capture, ours(&[]), &[("SERF_RPC_ADDR", &address)]).spawn().unwrap()
                 });

@@ -66,8 +66,13 @@ impl Cluster {
     /// Waits until everybody is alive everywhere, has a coordinate, and the two agents asked show the same.
     pub fn settle(&self) {
         self.eventually_equal(|rows| NAMES.iter().all(|name| rows.get(*name).is_some_and(|row| row.status == "alive")));
-        for (view, name) in self.asked().iter().flat_map(|view| NAMES.map(|name| (view.agent(), name))) {
-            eventually("a coordinate is known", || view.rpc().coordinate(name).ok_or_else(|| name.to_owned()));
+        NAMES.iter().for_each(|name| self.wait_for_coordinate(name));
+    }
+
+    /// Waits until both agents asked know a coordinate of `name`.
+    pub fn wait_for_coordinate(&self, name: &str) {
+        for view in self.asked() {
+            eventually("a coordinate is known", || view.agent().rpc().coordinate(name).ok_or_else(|| name.to_owned()));
         }
     }
 

@@ -15,8 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Agent, Rpc, Value, eventually};
 
-/// Replies after which a query is under way: those to the handshake and to the query itself.
-const REPLIES: usize = 2;
 /// Queries in any agent's queue when another one starts. A query of the tests takes less than 200 bytes of the 1,400 of a
 /// packet.
 const QUEUED_MAX: u32 = 4;
@@ -49,8 +47,9 @@ impl Turnstile {
         turn
     }
 
-    /// Starts a command for `agent` by telling `start` where to connect to; returns when its query is answered or it ended.
-    pub fn pass(&self, agent: SocketAddr, start: impl FnOnce(SocketAddr) -> Child) -> Child {
+    /// Starts a command for `agent` by telling `start` where to connect to; returns when the agent has sent `objects`, the
+    /// last of them the reply to its query, or when the command has ended.
+    pub fn pass(&self, agent: SocketAddr, objects: usize, start: impl FnOnce(SocketAddr) -> Child) -> Child {
         let _turn = self.enter();
         let listener = TcpListener::bind((agent.ip(), 0)).unwrap();
         let mut child = start(listener.local_addr().unwrap());
@@ -63,7 +62,7 @@ impl Turnstile {
             }
         });
         eventually("the query is under way", || {
-            let over = replies.load(Ordering::Relaxed) >= REPLIES || child.try_wait().unwrap().is_some();
+            let over = replies.load(Ordering::Relaxed) >= objects || child.try_wait().unwrap().is_some();
             if over { Ok(()) } else { Err("no reply yet".to_owned()) }
         });
         child

@@ -84,6 +84,10 @@ impl Run<'_> {
                 Ok(())
             }
             Step::Expect(objects) => {
+                // What others are to cause can be heard only once the replies before it have come.
+                let (before, objects) = objects.split_at(self.before_first_event(objects));
+                self.expected.extend(before.iter().cloned());
+                self.receive_as_many_as_expected()?;
                 self.cause(stage, objects);
                 if !self.at_once {
                     return Err(NOT_AT_ONCE.to_owned());
@@ -163,6 +167,18 @@ impl Run<'_> {
             Received::Silence => Ok(()),
             other => Err(format!("nothing should come for {time:?}; {other:?}")),
         }
+    }
+
+    /// How many objects stand before the first event or query that somebody else fires.
+    fn before_first_event(&self, objects: &[Value]) -> usize {
+        let caused = |message: &Message| {
+            message.body.as_ref().is_some_and(|body| {
+                let event = body.get("Event");
+                *event == Value::text("query") || *event == Value::text("user") && !self.own(body.get("Name"))
+            })
+        };
+        let before = messages(objects).into_iter().take_while(|message| !caused(message));
+        before.map(|message| 1 + usize::from(message.body.is_some())).sum()
     }
 
     /// Somebody else fires the events and queries whose records come next.
