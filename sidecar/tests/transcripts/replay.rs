@@ -169,7 +169,7 @@ impl Run<'_> {
         }
     }
 
-    /// How many objects stand before the first event or query that somebody else fires.
+    /// How many objects stand before the first event or query that somebody else fires; 0 without one.
     fn before_first_event(&self, objects: &[Value]) -> usize {
         let caused = |message: &Message| {
             message.body.as_ref().is_some_and(|body| {
@@ -177,8 +177,9 @@ impl Run<'_> {
                 *event == Value::text("query") || *event == Value::text("user") && !self.own(body.get("Name"))
             })
         };
-        let before = messages(objects).into_iter().take_while(|message| !caused(message));
-        before.map(|message| 1 + usize::from(message.body.is_some())).sum()
+        let messages = messages(objects);
+        let first = messages.iter().position(caused).unwrap_or(0);
+        messages[..first].iter().map(|message| 1 + usize::from(message.body.is_some())).sum()
     }
 
     /// Somebody else fires the events and queries whose records come next.
