@@ -311,7 +311,7 @@ impl<T: Transport> Access<T> {
     async fn persist(&self, ask: &Ask, body: &Bytes, trouble: &mut Trouble) -> Result<Answer, CallError> {
         let mut pause = RETRY_PAUSE_MIN;
         loop {
-            let route = self.route(trouble).ok_or(CallError::NoGroup)?;
+            let Some(route) = self.route(trouble) else { return Err(trouble.last_word(CallError::NoGroup)) };
             let miss = match &route {
                 Route::Here(here) => ask.here(here, trouble).await.map_err(Miss::Failed),
                 Route::There(way) => {
@@ -533,8 +533,8 @@ impl Trouble {
                 let error = || self.refused.clone().map_or(CallError::NoGroup, CallError::Refused);
                 if given_up { Err(error()) } else { Ok(()) }
             }
-            Miss::Failed(Failure::Refused(reason)) => Err(CallError::Refused(reason.clone())),
-            Miss::Failed(Failure::TooLarge) => Err(CallError::TooLarge),
+            Miss::Failed(Failure::Refused(reason)) => Err(self.last_word(CallError::Refused(reason.clone()))),
+            Miss::Failed(Failure::TooLarge) => Err(self.last_word(CallError::TooLarge)),
             Miss::Failed(Failure::NotLeader(_) | Failure::Busy | Failure::Stopped(_)) | Miss::Unreached(_) => Ok(()),
         }
     }
@@ -549,8 +549,35 @@ impl Trouble {
         self.changes && self.unknown
     }
 
+    /// What to say where it is of no use to go on: not that nothing was done, if an attempt may have been accepted.
+    fn last_word(&self, error: CallError) -> CallError {
+        if self.accepted() { CallError::Deadline } else { error }
+    }
+
     fn at_deadline(self) -> CallError {
         let unknown = self.accepted() || (self.changes && self.asked);
         if unknown { CallError::Deadline } else { self.last.unwrap_or(CallError::Deadline) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_after_an_attempt_that_may_have_been_accepted_leaves_the_outcome_unknown() {
+        let refusals = || [Failure::Refused("two groups".into()), Failure::TooLarge];
+        for refusal in refusals() {
+            let mut changing = Trouble::new(true);
+            assert_eq!(changing.note(&Miss::Failed(Failure::Unknown), true, 3), Ok(()));
+            assert_eq!(changing.note(&Miss::Failed(refusal), true, 3), Err(CallError::Deadline));
+            assert_eq!(changing.last_word(CallError::NoGroup), CallError::Deadline);
+        }
+        for refusal in refusals() {
+            let mut changing = Trouble::new(true);
+            let said = changing.note(&Miss::Failed(refusal), true, 3);
+            assert!(matches!(said, Err(CallError::Refused(_) | CallError::TooLarge)), "{said:?}");
+            assert_eq!(changing.last_word(CallError::NoGroup), CallError::NoGroup);
+        }
     }
 }

@@ -71,6 +71,7 @@ pub async fn serve(
         greeting: limits::GREETING,
         large: Arc::new(Semaphore::new(limits::LARGE_REQUESTS)),
         calls: Arc::new(Semaphore::new(limits::CALL_KIB)),
+        backups: Arc::new(Semaphore::new(1)),
         restores: Arc::new(Semaphore::new(1)),
         connections,
     };
@@ -92,6 +93,8 @@ struct Context {
     calls: Arc<Semaphore>,
     /// One permit: only one backup at a time is being restored.
     restores: Arc<Semaphore>,
+    /// One backup is made at a time, and held until it is sent.
+    backups: Arc<Semaphore>,
     /// [`limits::CONNECTIONS`] or what the files allow, but for tests.
     connections: usize,
 }

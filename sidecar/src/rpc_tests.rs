@@ -118,6 +118,7 @@ impl Server {
             greeting,
             large: Arc::new(Semaphore::new(1)),
             calls: Arc::new(Semaphore::new(limits::CALL_KIB)),
+            backups: Arc::new(Semaphore::new(1)),
             restores: Arc::new(Semaphore::new(1)),
             connections: CONNECTIONS,
         };

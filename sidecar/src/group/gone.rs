@@ -4,6 +4,7 @@
 //! back before it could be said keeps its sessions.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use folkmoot_consensus::Group;
@@ -16,46 +17,58 @@ use super::view::View;
 /// Who has been told.
 #[derive(Default)]
 pub(super) struct Gone {
-    told: BTreeSet<NodeName>,
+    told: Told,
     telling: Option<JoinHandle<()>>,
-    /// What is being told, to be remembered when it is done.
-    names: Vec<NodeName>,
+}
+
+/// The names that the group has taken, by the one task that tells it.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<BTreeSet<NodeName>>>);
+
+/// A task that panicked left the set whole.
+impl Told {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<NodeName>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Gone {
     /// Another node leads, or none: whoever leads next says it again.
     pub(super) fn rest(&mut self) {
-        self.told.clear();
-        self.names.clear();
+        // A new one: what is being told may still be noted in the old one.
+        self.told = Told::default();
         if let Some(telling) = self.telling.take() {
             telling.abort();
         }
     }
 
-    /// This node leads: tells what has not been told.
+    /// This node leads: tells what has not been told, or was not taken.
     pub(super) fn turn(&mut self, group: &Group, view: &View) {
         if self.telling.as_ref().is_some_and(|telling| !telling.is_finished()) {
             return;
         }
-        if self.telling.take().is_some() {
-            self.told.extend(self.names.drain(..));
-        }
+        self.telling = None;
         let gone: BTreeSet<&NodeName> = view.gone().iter().collect();
-        self.told.retain(|name| gone.contains(name));
-        self.names = gone.into_iter().filter(|name| !self.told.contains(*name)).cloned().collect();
-        if !self.names.is_empty() {
-            self.telling = Some(tokio::spawn(tell(group.clone(), self.names.clone())));
+        let mut told = self.told.names();
+        told.retain(|name| gone.contains(name));
+        let names: Vec<NodeName> = gone.into_iter().filter(|name| !told.contains(*name)).cloned().collect();
+        drop(told);
+        if !names.is_empty() {
+            self.telling = Some(tokio::spawn(tell(group.clone(), names, self.told.clone())));
         }
     }
 }
 
 /// A name that the state machine could not hold has no session there. What is lost with the leadership the next leader
-/// says again.
-async fn tell(group: Group, names: Vec<NodeName>) {
+/// says again, and what was not taken this one.
+async fn tell(group: Group, names: Vec<NodeName>, told: Told) {
     for name in names {
-        let Ok(node) = Key::try_from(Bytes::copy_from_slice(name.0.as_bytes())) else { continue };
-        if let Err(error) = group.propose(Command::NodeGone { node }).await {
+        if let Ok(node) = Key::try_from(Bytes::copy_from_slice(name.0.as_bytes()))
+            && let Err(error) = group.propose(Command::NodeGone { node }).await
+        {
             tracing::debug!(target: "raft", "could not tell the group that {name} is gone: {error}");
+            continue;
         }
+        told.names().insert(name);
     }
 }

@@ -309,6 +309,28 @@ async fn stop_cancels_the_call_that_waits_under_its_number() {
 }
 
 #[tokio::test]
+async fn the_number_of_a_cancelled_call_is_free_when_it_is_answered() {
+    let (server, group) = Server::with_group().await;
+    let mut member = server.member().await;
+    member.write(lock("l", 0)).await;
+    let seq = member.send(lock("l", -1)).await;
+    group.until(|machine| machine.usage().waits == 1).await;
+    // The group does not answer: the cancelling cannot come to its end.
+    group.set_open(false);
+    member.stop(seq).await;
+    let again = CoordinationRequest::Write(member.caller.clone(), lock("l", -1).into());
+    member.client.send_request(seq, again.into()).await;
+    let text = member.refused(seq, Code::InvalidRequest).await;
+    assert!(text.contains("was cancelled, and is not answered yet"), "{text}");
+    group.set_open(true);
+    member.refused(seq, Code::Cancelled).await;
+    member.caller.request += 1;
+    let new = CoordinationRequest::Write(member.caller.clone(), lock("l", 0).into());
+    member.client.send_request(seq, new.into()).await;
+    member.refused(seq, Code::Busy).await;
+}
+
+#[tokio::test]
 async fn a_call_that_waited_long_enough_is_told_so() {
     let (server, _group) = Server::with_group().await;
     let mut member = server.member().await;

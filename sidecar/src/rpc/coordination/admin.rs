@@ -60,18 +60,21 @@ pub(super) fn member(text: &Text) -> Result<String, Failure> {
 pub(super) async fn backup(session: &mut Session, seq: u64, coordinator: &Arc<dyn Coordinator>) -> Result<(), Fault> {
     let made = async {
         has_room(session, seq)?;
-        coordinator.backup(Instant::now() + CALL_TIMEOUT).await
+        let place = Arc::clone(&session.context().backups).try_acquire_owned();
+        let place = place.map_err(|_| Failure::new(Code::Overloaded, "another client is making a backup"))?;
+        Ok::<_, Failure>((coordinator.backup(Instant::now() + CALL_TIMEOUT).await?, place))
     };
     match made.await {
-        Ok(backup) => {
+        Ok((backup, place)) => {
             let sender = Sender::new(session, seq);
-            open(session, seq, send_pieces(backup, sender)).await
+            open(session, seq, send_pieces(backup, sender, place)).await
         }
         Err(failure) => Ok(session.refuse(seq, &failure.to_string()).await?),
     }
 }
 
-async fn send_pieces(mut backup: Bytes, sender: Sender) {
+/// The place is free when all is sent, or the stream has ended.
+async fn send_pieces(mut backup: Bytes, sender: Sender, _place: OwnedSemaphorePermit) {
     loop {
         let piece = backup.split_to(backup.len().min(BACKUP_PIECE));
         let last = backup.is_empty();

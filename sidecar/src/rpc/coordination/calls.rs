@@ -29,8 +29,9 @@ pub(in crate::rpc) struct Calls {
 /// What the tasks share with the connection.
 #[derive(Default)]
 struct Shared {
-    /// Calls that wait, by their number on the connection: dropping what is here cancels them.
-    waiting: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
+    /// Calls that wait, by their number on the connection: dropping the sender cancels them. A cancelled call stays without
+    /// one until it has come to its end: it counts, and its number is not free.
+    waiting: Mutex<BTreeMap<u64, Option<oneshot::Sender<()>>>>,
     /// Sessions that end with the connection.
     sessions: Mutex<BTreeSet<SessionId>>,
 }
@@ -91,15 +92,21 @@ impl Calls {
         self.know(&call.coordinator);
         let shared = Arc::clone(&self.shared);
         let mut waiting = shared.waiting();
-        if waiting.contains_key(&seq) {
-            return Err(Failure::invalid(format!("a call with Seq {seq} waits already")));
+        match waiting.get(&seq) {
+            None => {}
+            Some(Some(_)) => return Err(Failure::invalid(format!("a call with Seq {seq} waits already"))),
+            Some(None) => {
+                let reason = format!("the call with Seq {seq} was cancelled, and is not answered yet");
+                return Err(Failure::invalid(reason));
+            }
         }
-        if waiting.len() >= WAITING_CALLS {
+        // Those whose answers a slow client has yet to take are tasks as well.
+        if waiting.len() >= WAITING_CALLS || self.tasks.len() >= CALLS + WAITING_CALLS {
             let reason = format!("{WAITING_CALLS} calls wait on this connection already");
             return Err(Failure::new(Code::TooManyCalls, reason));
         }
         let (cancel, cancelled) = oneshot::channel();
-        waiting.insert(seq, cancel);
+        waiting.insert(seq, Some(cancel));
         drop(waiting);
         self.tasks.spawn(async move {
             let reply = call.run(cancelled).await;
@@ -136,12 +143,14 @@ impl Calls {
 
     /// Cancels the call that waits under this number; there need be none. It is still answered.
     pub fn cancel(&self, seq: u64) {
-        self.shared.waiting().remove(&seq);
+        if let Some(cancel) = self.shared.waiting().get_mut(&seq) {
+            drop(cancel.take());
+        }
     }
 
     /// Cancels what waits, lets everything else come to its end, and ends the sessions of the connection.
     pub async fn finish(mut self) {
-        self.shared.waiting().clear();
+        self.shared.waiting().values_mut().for_each(|cancel| drop(cancel.take()));
         while self.tasks.join_next().await.is_some() {}
         let Some(coordinator) = self.coordinator else { return };
         let sessions = std::mem::take(&mut *self.shared.sessions());
@@ -203,7 +212,7 @@ fn ended_session(request: &Request) -> Option<SessionId> {
 
 /// A task that panicked here leaves nothing half done: go on.
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<()>>> {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Option<oneshot::Sender<()>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -78,7 +78,7 @@ impl GroupCoordinator {
 
     async fn bring_back(&self, file: Bytes, other_group: bool) -> Result<Revision, Failure> {
         // A damaged file is not sent to anybody.
-        Backup::decode(&file).map_err(|error| Failure::invalid(error.to_string()))?;
+        Backup::decode(&file).map_err(|error| Failure::new(Code::NotPossible, error.to_string()))?;
         let group = if other_group { OtherGroup::Allowed } else { OtherGroup::Refused };
         match self.access.admin(Admin::Restore { file, group }).await.map_err(not_made)? {
             AdminReply::Restored(revision) => Ok(revision),
