@@ -102,7 +102,7 @@ pub(crate) enum Failure {
     Outside,
     /// It may be done, or not, or later.
     Unknown,
-    /// Too much waits there. Nothing was done, or the answer has no room: the same numbers get it again.
+    /// Too much waits there. Nothing was done.
     Busy,
     /// The answer is longer than a frame.
     TooLarge,

@@ -87,7 +87,7 @@ impl DataFile {
         let mut database = opened.map_err(|error| database_error(&name, error))?;
         database.check_integrity().map_err(|error| database_error(&name, error))?;
         let file = Self::of(database, name.clone());
-        let synced = Synced::open(disk.mark().map_err(|error| broken(&error))?).map_err(|error| broken(&error))?;
+        let mut synced = Synced::open(disk.mark().map_err(|error| broken(&error))?).map_err(|error| broken(&error))?;
         let owner = Owner { format: FORMAT, node, cluster };
         let found_owner = file.owner(owner).map_err(|error| file.refusal(error))?;
         file.check_owner(&found_owner, owner)?;
@@ -99,6 +99,8 @@ impl DataFile {
             );
             return Err(OpenError::Damaged { file: name, place: "the end of the file".to_owned(), reason });
         }
+        // The mark is not synced: after a power cut the data may be ahead of it. No number is used twice.
+        synced.sequence = synced.sequence.max(found.sequence);
         Ok((Arc::new(file), found, synced))
     }
 

@@ -103,7 +103,12 @@ impl<A: AsyncRuntime> RaftLogReader<Types<A>> for Reader {
                 Ok(some) => some,
                 Err(error) => return Some((vec![Err(error)], (reader, end))),
             };
-            let last = some.last()?.log_id.index;
+            let Some(last) = some.last().map(|entry| entry.log_id.index) else {
+                // What the Raft library asks for up to an end has to be there: it would take a gap for the end.
+                let gap = next < end && end != u64::MAX;
+                let missing = || io::Error::other(format!("entry {next} of the log is missing"));
+                return gap.then(|| (vec![Err(missing())], (reader, end)));
+            };
             Some((some.into_iter().map(Ok).collect::<Vec<_>>(), (reader, last.saturating_add(1))))
         });
         Box::pin(futures_util::StreamExt::flat_map(pieces, stream::iter))

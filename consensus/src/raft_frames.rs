@@ -78,6 +78,8 @@ pub(crate) enum Nonsense {
     Gap,
     #[error("a snapshot with entries of a leader after its own")]
     Future,
+    #[error("the number {0}, which no election and no entry reaches")]
+    Number(u64),
     #[error("a piece of {0} bytes of a snapshot")]
     PieceSize(usize),
     #[error("a snapshot of {0} bytes")]
@@ -108,6 +110,8 @@ impl Append {
     pub(crate) fn checked<A: AsyncRuntime>(self, from: NodeId) -> Result<AppendEntriesRequest<Types<A>>, Nonsense> {
         let Self { vote, before, committed, entries } = self;
         check_vote(&vote, from, true)?;
+        check_id(before)?;
+        check_id(committed)?;
         let mut last = before;
         for entry in &entries {
             let id = entry.log_id;
@@ -119,6 +123,7 @@ impl Append {
             }
             last = Some(id);
         }
+        check_id(last)?;
         Ok(AppendEntriesRequest { vote, prev_log_id: before, entries, leader_commit: committed })
     }
 }
@@ -151,6 +156,7 @@ impl Piece {
     /// Whether it can be a piece of a snapshot of the leader it names.
     pub(crate) fn check(&self, from: NodeId) -> Result<(), Nonsense> {
         check_vote(&self.vote, from, true)?;
+        check_id(self.meta.last_log_id)?;
         if self.meta.last_log_id.is_some_and(|last| last.leader_id > self.vote.leader_id) {
             return Err(Nonsense::Future);
         }
@@ -175,8 +181,21 @@ impl Piece {
     }
 }
 
+/// Larger terms and indices belong to no election and no entry. The Raft library counts on from what it is told, and a sum
+/// that overflows ends the process; at a million a second this is reached after 290,000 years.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
+/// Whether an entry can have this name.
+pub(crate) fn check_id(id: Option<LogId>) -> Result<(), Nonsense> {
+    let largest = id.map(|id| id.index.max(id.leader_id.term));
+    largest.filter(|number| *number > NUMBER_MAX).map_or(Ok(()), |number| Err(Nonsense::Number(number)))
+}
+
 /// Whether a vote is the sender's own, and as far decided as the message says.
 pub(crate) fn check_vote(vote: &Vote, from: NodeId, elected: bool) -> Result<(), Nonsense> {
+    if vote.leader_id.term > NUMBER_MAX {
+        return Err(Nonsense::Number(vote.leader_id.term));
+    }
     if vote.leader_id.node_id != from {
         return Err(Nonsense::Impostor(vote.leader_id.node_id));
     }

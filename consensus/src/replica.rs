@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::{Bytes, BytesMut};
+use folkmoot_coordination::limits::REVISION_RAISE_MAX;
 use folkmoot_coordination::{
     Change, Command, Entry, LogIndex, Machine, Refusal, Reply, Revision, TimeMs, WallMs, codec,
 };
@@ -126,6 +127,9 @@ impl Replica {
     /// Goes on with another state, above every revision that either has seen, so that no token is given twice.
     fn take(&mut self, index: LogIndex, machine: Machine, time: TimeMs, wall: WallMs) -> Reply {
         let revision = Revision(self.machine.revision().max(machine.revision()).0.saturating_add(1));
+        if revision.0 > REVISION_RAISE_MAX {
+            return INTERRUPTED;
+        }
         self.machine = machine;
         self.replaced = true;
         let command = Command::RaiseRevision { revision };

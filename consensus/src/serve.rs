@@ -187,6 +187,8 @@ impl Calls {
                 if let Some(task) = self.by_id.get(&frame.id) {
                     task.abort();
                 }
+                // Given up half-way: its bytes go, and the next long request may come.
+                drop(self.long.take_if(|long| long.id == frame.id));
             }
             // Without room, answers are on their way, which is as good.
             Kind::Ping => drop(self.outbox.try_send(short(Kind::Pong, frame.id, &Bytes::new()))),
@@ -333,7 +335,7 @@ async fn send(outbox: &Outbox, id: u64, answer: Bytes) {
     if outbox.try_send(short(Kind::Answer, id, &answer)) == Err(NotQueued::Full) {
         drop(answer);
         // Waits: what is said to many calls in few bytes fits.
-        drop(outbox.send(short(Kind::Answer, id, &failed(Failure::Busy))).await);
+        drop(outbox.send(short(Kind::Answer, id, &failed(Failure::Unknown))).await);
     }
 }
 
