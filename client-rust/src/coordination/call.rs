@@ -35,7 +35,8 @@ pub(crate) struct Answered<A> {
     pub(crate) answer: A,
     /// Whose request it was: what depends on it lives as long as somebody has this.
     pub(crate) identity: Arc<Identity>,
-    /// When the attempt was sent that was answered.
+    /// Before the first attempt with the number that was answered: what was granted was granted after this, and an attempt
+    /// that is answered from the kept reply does not grant it again.
     pub(crate) asked: Instant,
 }
 
@@ -194,24 +195,37 @@ impl Client {
         let deadline = self.deadline(wait);
         let mut backoff = Backoff::new();
         let mut reached_before = false;
+        let mut begun = Instant::now();
         loop {
             let caller = number.caller(self.share(deadline));
             let request = Request::Coordination(CoordinationRequest::Write(caller, write.clone()));
             match self.attempt(&request, deadline, wait).await {
                 Ok((answer, asked)) => {
                     number.identity().hear(asked);
-                    return Ok(Answered { answer, identity: Arc::clone(number.identity()), asked });
+                    return Ok(Answered { answer, identity: Arc::clone(number.identity()), asked: begun });
                 }
                 // An agent cancels what waits on a connection that is lost: that was not what the caller wanted.
                 Err(Fault::Final(Error::Refused(Refusal { code: Code::Cancelled, .. })))
                     if reached_before && !given_up.load(Ordering::Acquire) =>
                 {
                     number = self.number(deadline).await?;
-                    reached_before = false;
+                    (begun, reached_before) = (Instant::now(), false);
+                }
+                // Of what was sent before, this says nothing.
+                Err(
+                    Fault::Final(Error::NoQuorum { .. } | Error::NoGroup { .. })
+                    | Fault::Again { error: Error::Unavailable { .. }, reached: false },
+                ) if reached_before => {
+                    let unknown = Error::Timeout { command: request.command().name() };
+                    self.pause(&mut backoff, deadline, unknown).await?;
                 }
                 Err(Fault::Final(error)) => return Err(error),
                 Err(Fault::Again { error, reached }) => {
                     reached_before |= reached;
+                    let error = match error {
+                        Error::Unavailable { .. } if reached => Error::Timeout { command: request.command().name() },
+                        error => error,
+                    };
                     self.pause(&mut backoff, deadline, error).await?;
                 }
                 Err(Fault::Expired) => {
@@ -221,6 +235,7 @@ impl Client {
                         return Err(Error::ClientExpired);
                     }
                     number = self.number(deadline).await?;
+                    begun = Instant::now();
                 }
             }
         }
@@ -269,6 +284,11 @@ impl Client {
         wait.span().and_then(|wait| Instant::now().checked_add(wait.saturating_add(limit)))
     }
 
+    /// How long the cluster remembers this client when it is silent.
+    pub(crate) fn client_ttl(&self) -> Duration {
+        self.options().client_ttl.max(Duration::from_secs(1))
+    }
+
     /// What the agent may take for one attempt.
     fn share(&self, deadline: Option<Instant>) -> Duration {
         let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -297,7 +317,7 @@ impl Client {
             return Ok(identity.open());
         }
         let asked = Instant::now();
-        let ttl = self.options().client_ttl.max(Duration::from_secs(1));
+        let ttl = self.client_ttl();
         let mut backoff = Backoff::new();
         let client = loop {
             let timeout = millis(self.share(deadline)).max(1);

@@ -121,8 +121,13 @@ async fn giving_up_a_call_that_waits_cancels_it_and_gives_back_what_was_granted(
     let held = encoded(&Held { hold: 5, token: 6, expires: 0 });
     let agent = FakeAgent::start([Act::Keep, Act::AnswerBoth(held, encoded(&Done {})), answer(&Done {})]).await;
     let client = agent.client().await;
-    let lock = client.lock("x");
-    assert!(timeout(Duration::from_millis(50), lock.acquire()).await.is_err());
+    let waiting = tokio::spawn({
+        let lock = client.lock("x");
+        async move { lock.acquire().await.map(|guard| guard.token()) }
+    });
+    timeout(PATIENCE, agent.wait_for(1)).await.unwrap();
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
     let seen = timeout(PATIENCE, agent.wait_for(3)).await.unwrap();
     let CoordinationRequest::Write(_, Write::ClientCancel(ClientCancel { call })) = &seen[1] else {
         panic!("{seen:?}")
@@ -168,7 +173,7 @@ async fn an_item_is_renewed_and_completed_with_its_token() {
     let script = [answer(&WorkClaimed { items: vec![item] }), answer(&Done {}), answer(&Done {})];
     let agent = FakeAgent::start(script).await;
     let work = agent.client().await.work_queue("q");
-    let claim = Claim { lease: Duration::from_millis(300), ..Claim::default() };
+    let claim = Claim { lease: Duration::from_secs(9), ..Claim::default() };
     let mut items = work.claim(&claim, Wait::No).await.unwrap();
     timeout(PATIENCE, agent.wait_for(2)).await.unwrap();
     items.pop().unwrap().complete("done").await.unwrap();
@@ -269,4 +274,32 @@ async fn leaders_are_told_once_each() {
     for hold in [None, Some(5), None] {
         assert_eq!(leaders.next().await.unwrap().hold, hold);
     }
+}
+
+#[tokio::test]
+async fn what_was_sent_before_is_unknown_and_not_undone() {
+    for text in ["no-quorum: missing a, b", "no-group: nobody", "overloaded: too much", "stopping: it stops"] {
+        let script = [Act::Close].into_iter().chain((0..100).map(|_| Act::Refuse(text)));
+        let agent = FakeAgent::start(script).await;
+        let mut options = agent.options();
+        options.call_timeout = Some(Duration::from_millis(500));
+        let client = Client::connect(&options).await.unwrap();
+        assert!(matches!(put(&client).await, Err(Error::Timeout { .. })), "{text}");
+        assert!(agent.seen().iter().all(|request| caller(request) == (1, 1, 1)), "{text}");
+    }
+    let agent = FakeAgent::start([Act::Close, Act::Refuse("no-quorum: missing a, b"), written(7)]).await;
+    assert_eq!(put(&agent.client().await).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn what_depends_on_the_client_is_held_no_longer_than_it() {
+    let held = answer(&Held { hold: 5, token: 6, expires: 0 });
+    let agent = FakeAgent::start([held].into_iter().chain((0..100).map(|_| Act::Keep))).await;
+    let mut options = agent.options();
+    options.client_ttl = Duration::from_secs(1);
+    let lock = Client::connect(&options).await.unwrap().lock("x").ttl(Duration::from_secs(600));
+    let guard = lock.acquire().await.unwrap();
+    assert_eq!(timeout(PATIENCE, guard.lost()).await.unwrap(), crate::Lost::NotRenewed);
+    let CoordinationRequest::Write(_, Write::LockAcquire(asked)) = &agent.seen()[0] else { panic!("no lock") };
+    assert_eq!(asked.ttl, 600_000);
 }

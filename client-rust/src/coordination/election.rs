@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::call::{Answered, AsyncUndo};
 use super::identity::Identity;
 use super::lease::{Lease, Lost};
-use super::lock::{lost_if_not_held, unless_held};
+use super::lock::{held_for, lost_if_not_held, unless_held};
 use super::session::Session;
 use super::watch::Records;
 use super::{Wait, millis};
@@ -89,7 +89,8 @@ impl Election {
         self
     }
 
-    /// Candidacy and office end with this session as well.
+    /// Candidacy and office end with this session as well, and not with the client. That the session is lost only
+    /// [`Session::lost`] tells at once; a term learns of it with its next renewal, at a third of its time to live.
     #[must_use]
     pub fn with_session(mut self, session: &Session) -> Self {
         self.session = session.id();
@@ -156,13 +157,14 @@ impl Election {
         };
         let Answered { answer: held, identity, mut asked } =
             self.client.write_waiting(campaign, wait, Undo(self.clone())).await?;
-        if asked.elapsed() > self.ttl / 3 {
+        let ttl = held_for(&self.client, self.session, self.ttl);
+        if asked.elapsed() > ttl / 3 {
             // When the election was is not known: only a renewal tells how long the office lasts.
             asked = Instant::now();
             lost_if_not_held(self.renew(&identity, held.hold).await)?;
         }
         let (election, owner, hold) = (self.clone(), Arc::clone(&identity), held.hold);
-        let lease = Lease::keep(asked, self.ttl, move || {
+        let lease = Lease::keep(asked, ttl, move || {
             let (election, owner) = (election.clone(), Arc::clone(&owner));
             async move { election.renew(&owner, hold).await }
         });
@@ -240,16 +242,20 @@ impl Leaders {
     /// out, the last one never.
     ///
     /// # Errors
-    /// Those of looking for another agent, for longer than [`crate::Reconnect`] allows.
+    /// Those of looking for another agent, for longer than [`crate::Reconnect`] allows; it may be asked again then.
     pub async fn next(&mut self) -> Result<Leader, Error> {
         loop {
             if self.records.is_none() {
                 self.open().await?;
             }
             let Some(records) = &mut self.records else { continue };
-            let Some(record) = records.next().await? else {
-                self.records = None;
-                continue;
+            let record = match records.next().await {
+                Ok(Some(record)) => record,
+                ended => {
+                    self.records = None;
+                    ended?;
+                    continue;
+                }
             };
             let LeaderRecord { hold, owner: _, revision, token, value } = record;
             let leader = Leader { hold: Some(hold).filter(|hold| *hold != 0), token, value: value.0, revision };

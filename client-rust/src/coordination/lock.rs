@@ -133,7 +133,8 @@ macro_rules! common {
                 self
             }
 
-            /// What is held ends with this session as well.
+            /// What is held ends with this session as well, and not with the client. That the session is lost only
+            /// [`Session::lost`] tells at once; a guard learns of it with its next renewal, at a third of its time to live.
             #[must_use]
             pub fn with_session(mut self, session: &Session) -> Self {
                 self.acquire.session = session.id();
@@ -293,13 +294,14 @@ impl Acquire {
         let client = self.client.clone();
         let Answered { answer: held, identity, mut asked } =
             client.write_waiting(self.body(wait), wait, Undo(self.clone())).await?;
-        if asked.elapsed() > self.ttl / 3 {
+        let ttl = held_for(&client, self.session, self.ttl);
+        if asked.elapsed() > ttl / 3 {
             // When it was granted is not known: only a renewal tells how long it is held.
             asked = Instant::now();
             lost_if_not_held(self.renew(&identity, held.hold).await)?;
         }
         let (acquire, owner, hold) = (self.clone(), Arc::clone(&identity), held.hold);
-        let lease = Lease::keep(asked, self.ttl, move || {
+        let lease = Lease::keep(asked, ttl, move || {
             let (acquire, owner) = (acquire.clone(), Arc::clone(&owner));
             async move { acquire.renew(&owner, hold).await }
         });
@@ -325,6 +327,11 @@ impl AsyncUndo<Held> for Undo {
         // If this fails too, it ends with its time to live.
         let _ = self.0.release(&answered.identity, answered.answer.hold).await;
     }
+}
+
+/// How long the cluster leaves it to a holder who is silent: without a session it ends with the client as well.
+pub(super) fn held_for(client: &Client, session: u64, ttl: Duration) -> Duration {
+    if session == 0 { ttl.min(client.client_ttl()) } else { ttl }
 }
 
 /// `None` if the time for waiting was not enough.

@@ -141,7 +141,8 @@ impl Watch {
                 self.open().await?;
             }
             let Some(records) = &mut self.records else { continue };
-            let Some(WatchRecord { changes, compacted, through }) = records.next().await? else {
+            let record = records.next().await.inspect_err(|_| self.records = None)?;
+            let Some(WatchRecord { changes, compacted, through }) = record else {
                 // Lost, or this reader was too slow for it: go on from what was read.
                 self.records = None;
                 tokio::time::sleep(self.backoff.pause()).await;

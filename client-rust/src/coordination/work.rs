@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::call::{Answered, AsyncUndo};
 use super::identity::Identity;
 use super::lease::{Lease, Lost};
-use super::lock::lost_if_not_held;
+use super::lock::{held_for, lost_if_not_held};
 use super::{Wait, millis};
 use crate::client::Client;
 use crate::error::{Error, Refusal};
@@ -164,6 +164,7 @@ impl WorkQueue {
             return Ok(Vec::new());
         };
         let lease = claim.lease.max(LEASE_TTL_SHORTEST);
+        let lease = held_for(&self.client, claim.session.unwrap_or(0), lease);
         let late = asked.elapsed() > lease / 3;
         let mut kept = Vec::with_capacity(items.len());
         for item in items {

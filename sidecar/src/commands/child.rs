@@ -15,7 +15,7 @@ use folkmoot_client::Lost;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::coordination::span;
 use super::failure::Failure;
@@ -32,6 +32,9 @@ pub(super) const GRACE: FlagDefinition = FlagDefinition::duration(
 pub(super) const NOT_RUN: u8 = 125;
 /// Exit code where it was lost and the command ended for that.
 pub(super) const LOST: u8 = 124;
+
+/// Between two looks whether what it started is gone.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Time for the rest of its output once it has ended.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
@@ -188,9 +191,22 @@ impl Child<'_> {
     }
 
     async fn end(&self, child: &mut tokio::process::Child, apart: bool) {
+        let number = child.id();
         send("TERM", child, apart).await;
-        if timeout(self.grace, child.wait()).await.is_err() {
-            send("KILL", child, apart).await;
+        let gone = async {
+            let _ = child.wait().await;
+            // What it started may go on for longer, and must not do so without what was lost.
+            while let Some(number) = number.filter(|_| apart) {
+                if !kill("0", number, apart).await {
+                    break;
+                }
+                sleep(LOOK).await;
+            }
+        };
+        if timeout(self.grace, gone).await.is_err() {
+            if let Some(number) = number {
+                kill("KILL", number, apart).await;
+            }
             // Where there is no shell to send signals with.
             let _ = child.start_kill();
             let _ = child.wait().await;
@@ -219,9 +235,16 @@ async fn keep(stdout: Option<tokio::process::ChildStdout>, most: Option<usize>, 
 /// Sends a signal to the command, and to what it started if it is a group of its own, while it is there to name it.
 async fn send(name: &str, child: &tokio::process::Child, apart: bool) {
     let Some(number) = child.id() else { return };
-    let kill = format!("kill -s {name} -- {}{number}", if apart { "-" } else { "" });
+    kill(name, number, apart).await;
+}
+
+/// Sends a signal to a process, or to a group; whether there was one to get it. `0` only asks.
+async fn kill(name: &str, number: u32, group: bool) -> bool {
+    let kill = format!("kill -s {name} -- {}{number}", if group { "-" } else { "" });
     // No call of the standard library sends a signal to another process.
-    let _ = Command::new("/bin/sh").arg("-c").arg(kill).stdin(Stdio::null()).stderr(Stdio::null()).status().await;
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(kill).stdin(Stdio::null()).stderr(Stdio::null());
+    shell.status().await.is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]
@@ -270,6 +293,29 @@ mod tests {
         let _ = std::fs::remove_file(directory);
         assert!(matches!(ended, Ended::Killed(Lost::Ended)));
         assert_eq!(ended.code(), LOST);
+    }
+
+    #[tokio::test]
+    async fn what_a_command_started_does_not_outlive_it() {
+        let file = std::env::temp_dir().join(format!("folkmoot-grandchild-{}", std::process::id()));
+        let (ready, path) = (file.clone(), file.display());
+        // The shell ends at once; what it started ignores the signal.
+        let script = format!(
+            "(trap '' TERM; sh -c 'echo $PPID' > '{path}.new'; mv '{path}.new' '{path}'; while :; do sleep 1; done) & wait"
+        );
+        let lost = async move {
+            while !ready.exists() {
+                tokio::task::yield_now().await;
+            }
+            Lost::Ended
+        };
+        let ended = run(&script, Duration::from_millis(200), lost).await;
+        let number = std::fs::read_to_string(&file).unwrap();
+        let _ = std::fs::remove_file(file);
+        assert!(matches!(ended, Ended::Killed(Lost::Ended)));
+        // Killed it is at most a zombie that nobody has asked for yet.
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", number.trim())).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z ") || state.contains(") X "), "{state}");
     }
 
     #[tokio::test]

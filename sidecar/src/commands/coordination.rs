@@ -153,6 +153,37 @@ pub(super) fn shown(value: &[u8]) -> Vec<u8> {
     if printable { value.to_vec() } else { crate::go_text::quote(value).into_bytes() }
 }
 
+/// Waits for `call`, which depends on a session, and renews the session meanwhile and once when it has succeeded. `ttl` is
+/// the session's; `None`: others renew it.
+pub(super) async fn while_alive<T, E>(
+    client: &Client,
+    session: u64,
+    ttl: Option<Duration>,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let Some(ttl) = ttl else { return call.await };
+    let pause = (ttl / 3).max(SHORTEST_PAUSE);
+    let mut call = std::pin::pin!(call);
+    let outcome = loop {
+        let renewed = async {
+            tokio::time::sleep(pause).await;
+            // If it fails, the next one or the call will tell.
+            let _ = client.renew_session(session).await;
+        };
+        tokio::select! {
+            outcome = &mut call => break outcome,
+            () = renewed => {}
+        }
+    };
+    if outcome.is_ok() {
+        let _ = client.renew_session(session).await;
+    }
+    outcome
+}
+
+/// Between two renewals of a session at least; a third of the shortest time to live of one.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(300);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use super::coordination::{
 };
 use super::definition::{Definition, verb};
 use super::failure::Failure;
-use super::lock::show;
+use super::lock::{not_run, show};
 use super::output::Output;
 use crate::flags::{FlagDefinition, Parsed};
 
@@ -96,7 +96,7 @@ async fn campaign(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
     let (name, format, grace) = (text(name), Format::of(flags)?, grace(flags)?);
     let mut signals = Signals::new();
     let term = tokio::select! {
-        term = elected(flags, &name) => term?,
+        term = elected(flags, &name) => term.map_err(not_run)?,
         signal = signals.next() => return Err(Failure::Exit(code_of_signal(signal), String::new())),
     };
     let Some(words) = words else { return lead(term, &name, format, &mut signals, out).await };
@@ -104,6 +104,9 @@ async fn campaign(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
         ("FOLKMOOT_ELECTION_NAME", name.to_string_lossy().into_owned()),
         ("FOLKMOOT_ELECTION_TERM", term.token().to_string()),
     ];
+    if !term.is_held() {
+        return Err(Failure::Exit(LOST, format!("Lost election '{name}' before the command was run.")));
+    }
     let child = Child { words, environment, input: None, output: None, grace };
     let ended = child.run(term.lost(), &mut signals).await;
     if !matches!(ended, Ok(Ended::Killed(_))) {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::child::{Child, Ended, GRACE, LOST, NOT_RUN, Signals, code_of_signal, grace, split};
 use super::connect::{text, with_connection};
 use super::coordination::{
-    Format, WAIT, arguments, connect, count, number, pretty, put_value, shown, span, wait, while_, with_format,
+    Format, WAIT, arguments, connect, count, number, pretty, put_value, shown, span, wait, while_, while_alive,
+    with_format,
 };
 use super::definition::{Definition, verb};
 use super::failure::Failure;
@@ -110,6 +111,9 @@ async fn run_command(flags: &Parsed) -> Result<(), Failure> {
         ("FOLKMOOT_LOCK_NAME", name.to_string_lossy().into_owned()),
         ("FOLKMOOT_LOCK_TOKEN", guard.token().to_string()),
     ];
+    if !guard.is_held() {
+        return Err(Failure::Exit(LOST, format!("Lost lock '{name}' before the command was run.")));
+    }
     let child = Child { words, environment, input: None, output: None, grace };
     let ended = child.run(guard.lost(), &mut signals).await;
     let lost = matches!(ended, Ok(Ended::Killed(_)));
@@ -124,7 +128,7 @@ async fn run_command(flags: &Parsed) -> Result<(), Failure> {
 }
 
 /// What was not acquired was not used: the command's own codes must not be mistaken for it.
-fn not_run(failure: Failure) -> Failure {
+pub(super) fn not_run(failure: Failure) -> Failure {
     match failure {
         Failure::Message(text) | Failure::Exit(_, text) => Failure::Exit(NOT_RUN, text),
         failure @ (Failure::Usage(_) | Failure::Help | Failure::Flags(_) | Failure::Silent) => failure,
@@ -181,8 +185,10 @@ async fn acquire(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
         None => session_of_its_own(&client, ttl).await?,
     };
     let mut signals = Signals::new();
+    let call = client.acquire_detached(name.clone(), session, None, wait);
+    let own = given.is_none().then(|| ttl.unwrap_or(SessionOptions::default().ttl));
     let held = tokio::select! {
-        held = client.acquire_detached(name.clone(), session, None, wait) => held,
+        held = while_alive(&client, session, own, call) => held,
         signal = signals.next() => {
             if given.is_none() {
                 // At the worst it ends with its time to live.

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::child::GRACE;
 use super::connect::with_connection;
 use super::coordination::{
-    Format, WAIT, arguments, connect, count, number, span, unsigned, value, wait, while_, with_format,
+    Format, WAIT, arguments, connect, count, number, span, unsigned, value, wait, while_, while_alive, with_format,
 };
 use super::definition::{Definition, verb};
 use super::failure::Failure;
@@ -261,16 +261,19 @@ async fn claim(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
     let mut interrupt = super::child::Signals::new();
     let work = client.work_queue(queue.clone());
     let items = tokio::select! {
-        items = work.claim_detached(&claim, wait) => items,
+        items = while_alive(&client, session, Some(life), work.claim_detached(&claim, wait)) => items,
         signal = interrupt.next() => {
             // At the worst it ends with its time to live.
             let _ = client.destroy_session(session).await;
             return Err(Failure::Exit(super::child::code_of_signal(signal), String::new()));
         }
     };
+    if !items.as_ref().is_ok_and(|items| !items.is_empty()) {
+        // At the worst it ends with its time to live.
+        let _ = client.destroy_session(session).await;
+    }
     let items = items.map_err(while_(format!("claiming from queue '{queue}'")))?;
     if items.is_empty() {
-        let _ = client.destroy_session(session).await;
         return Err(Failure::no(format!("Nothing to claim in queue '{queue}'.")));
     }
     show::claimed(&items, session, format, out)
