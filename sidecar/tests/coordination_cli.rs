@@ -165,7 +165,7 @@ fn a_command_ends_when_its_lock_is_lost_by_whatever_cause() {
     let script = |file: &str| format!("trap '' TERM; echo $FOLKMOOT_LOCK_TOKEN > {file}; while :; do sleep 1; done");
     let start = |agent: &Agent, file: &std::path::Path| {
         let script = script(&file.display().to_string());
-        let words = ["lock", "-ttl=2s", "-kill-after=100ms", "x", "--", "sh", "-c", &script];
+        let words = ["lock", "-ttl=9s", "-kill-after=100ms", "x", "--", "sh", "-c", &script];
         let child = command(agent, &words).spawn().unwrap();
         appeared(file);
         child
@@ -210,7 +210,10 @@ fn an_interrupt_reaches_the_command_and_the_lock_is_given_back() {
 #[test]
 fn elections_have_one_leader_and_observers_see_each() {
     let agent = group();
-    let observer = command(&agent, &["elect", "observe", "-format=json", "e"]).spawn().unwrap();
+    let directory = Directory::fresh();
+    let file = directory.file("seen");
+    let stdout = std::fs::File::create(&file).unwrap();
+    let observer = command(&agent, &["elect", "observe", "-format=json", "e"]).stdout(stdout).spawn().unwrap();
     let words = ["elect", "campaign", "-value=n1", "e", "--", "sh", "-c", "echo $FOLKMOOT_ELECTION_TERM"];
     let term: u64 = said(&agent, &words).parse().unwrap();
     assert_eq!(said(&agent, &["elect", "info", "e"]), "Election 'e': nobody");
@@ -219,14 +222,16 @@ fn elections_have_one_leader_and_observers_see_each() {
         let info = json(&agent, &["elect", "info", "-format=json", "e"]);
         if info["holds"][0]["value"] == "n2" { Ok(info) } else { Err(info.to_string()) }
     });
+    let seen = || std::fs::read_to_string(&file).unwrap();
+    eventually("the observer sees n2", || if seen().contains("\"n2\"") { Ok(()) } else { Err(seen()) });
     assert_eq!(run(&agent, &["elect", "campaign", "-wait=0s", "e", "--", "true"]).0, 125);
     said(&agent, &["elect", "resign", "e", &info["holds"][0]["hold"].to_string()]);
     assert_eq!(ended(leader.wait_with_output().unwrap()).0, 124);
     signal(&observer, "INT");
-    let (code, seen) = ended(observer.wait_with_output().unwrap());
-    let seen: Vec<Value> = seen.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (code, said) = ended(observer.wait_with_output().unwrap());
+    let seen: Vec<Value> = seen().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let terms: Vec<u64> = seen.iter().filter_map(|leader| leader["term"].as_u64()).collect();
-    assert!(code == 0 && terms.is_sorted() && terms.last() > Some(&term), "{seen:?}");
+    assert!(code == 0 && terms.is_sorted() && terms.last() > Some(&term), "{seen:?} {said}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::group::Group;
+use super::group::{Group, RECOVERY};
 use super::load::Load;
 use super::random::Random;
 use crate::support::{Signal, rest};
@@ -88,10 +88,20 @@ pub fn disturb(group: &mut Group, load: &Load, seed: u64, count: usize, means: M
         // Now and then the next fault strikes while this one lasts.
         if random.below(4) != 0 {
             group.heal();
-            assert!(load.progress(50, super::group::RECOVERY), "no progress after {plan:?}\n{}", group.logs());
+            recovers(group, load, &plan);
         }
     }
     group.heal();
-    assert!(load.progress(50, super::group::RECOVERY), "no progress after {plan:?}\n{}", group.logs());
+    recovers(group, load, &plan);
     plan
+}
+
+/// Fails if clients are not served again in time.
+fn recovers(group: &mut Group, load: &Load, plan: &[Fault]) {
+    let goal = load.answered() + 50;
+    let served = rest(RECOVERY, || {
+        group.start_ended();
+        load.answered() >= goal
+    });
+    assert!(served, "no progress after {plan:?}\n{}", group.logs());
 }

@@ -101,10 +101,11 @@ impl Group {
     }
 
     /// Waits until every running node has applied what the group had committed when this was called.
-    pub fn wait_until_caught_up(&self) {
+    pub fn wait_until_caught_up(&mut self) {
         let applied = |node: &Node| node.state().map_or(0, |state| state.get("Applied").as_int());
         let goal = self.nodes.iter().map(applied).max().unwrap_or(0);
         eventually_within(RECOVERY, &format!("all nodes have applied {goal}"), || {
+            self.start_ended();
             let late: Vec<_> = self.nodes.iter().filter(|node| applied(node) < goal).map(|node| &node.name).collect();
             if late.is_empty() { Ok(()) } else { Err(format!("{late:?} have not\n{}", self.logs())) }
         });
@@ -140,6 +141,13 @@ impl Group {
                 node.start();
             }
         }
+    }
+
+    /// Starts the nodes with small disks that have ended: one whose disk was full may still have been ending when it was
+    /// healed.
+    pub fn start_ended(&mut self) {
+        let ended = self.nodes.iter_mut().filter(|node| node.disk.is_some() && !node.is_running());
+        ended.for_each(Node::start);
     }
 
     /// The ends of all logs.

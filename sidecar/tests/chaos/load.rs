@@ -77,8 +77,13 @@ impl Load {
 
     /// Waits until `count` more operations were answered, at most `limit`. Says whether they were.
     pub fn progress(&self, count: u64, limit: Duration) -> bool {
-        let goal = self.records.answered.load(Ordering::Relaxed) + count;
-        rest(limit, || self.records.answered.load(Ordering::Relaxed) >= goal)
+        let goal = self.answered() + count;
+        rest(limit, || self.answered() >= goal)
+    }
+
+    /// Answers so far.
+    pub fn answered(&self) -> u64 {
+        self.records.answered.load(Ordering::Relaxed)
     }
 
     /// Stops all clients, reads what is left, and judges everything. The group has to be healthy.

@@ -29,7 +29,10 @@ fn keys_protect_the_group_and_can_be_rotated_while_it_works() {
         work(command);
     }
     leader(&agents.iter().collect::<Vec<_>>());
-    assert_eq!(stats(&agents[2])["quorum"], "ok");
+    eventually("the quorum is there", || match stats(&agents[2])["quorum"].as_str() {
+        "ok" => Ok(()),
+        other => Err(other.to_owned()),
+    });
 }
 
 /// Repeats a change, which does no harm, until every member has answered in time.
@@ -124,7 +127,11 @@ fn a_certificate_of_another_authority_is_refused_and_told() {
     let [ca, cert, key] = theirs.flags(&directory, "theirs");
     let stranger = Agent::start(Kind::Folkmoot, "stranger", &["-profile=local", &join, &ca, &cert, &key]);
     let body = Value::map([("TTL", Value::Int(60_000)), ("Timeout", Value::Int(500))]);
-    assert!(stranger.rpc().call("client-register", Some(body)).is_err());
-    stranger.wait_for_line("its certificate was not signed by the authority in -raft-tls-ca");
+    // Until it has heard of the group by gossip it has nobody to call.
+    eventually("the stranger is told why", || {
+        assert!(stranger.rpc().call("client-register", Some(body.clone())).is_err());
+        let told = stranger.has_line_from(0, "its certificate was not signed by the authority in -raft-tls-ca");
+        if told { Ok(()) } else { Err(stranger.text()) }
+    });
     group.wait_for_line("refused a connection to the Raft port from");
 }
