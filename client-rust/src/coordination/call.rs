@@ -222,10 +222,8 @@ impl Client {
                 Err(Fault::Final(error)) => return Err(error),
                 Err(Fault::Again { error, reached }) => {
                     reached_before |= reached;
-                    let error = match error {
-                        Error::Unavailable { .. } if reached => Error::Timeout { command: request.command().name() },
-                        error => error,
-                    };
+                    let unknown = reached && matches!(error, Error::Unavailable { .. });
+                    let error = if unknown { Error::Timeout { command: request.command().name() } } else { error };
                     self.pause(&mut backoff, deadline, error).await?;
                 }
                 Err(Fault::Expired) => {
