@@ -81,11 +81,9 @@ impl Lone {
     /// Until something changes, or time itself changes something.
     async fn pass(&self, changed: &mut watch::Receiver<u64>) {
         let due = self.machine().next_expiry().map(|due| self.0.since + std::time::Duration::from_millis(due.0));
-        tokio::select! {
-            _ = changed.changed() => {}
-            () = tokio::time::sleep_until(due.unwrap_or(self.0.since + crate::rpc::limits::ENDLESS)) => {
-                self.apply(&Command::Tick);
-            }
+        let Some(due) = due else { return drop(changed.changed().await) };
+        if tokio::time::timeout_at(due, changed.changed()).await.is_err() {
+            self.apply(&Command::Tick);
         }
     }
 
