@@ -3,13 +3,17 @@
 
 ARGS ?= -bind=127.0.0.1
 
-.PHONY: run test check fix bench bench-coordination setup
+.PHONY: run test test-docker check fix bench bench-coordination bench-python wheel setup
 
 run:
 	scripts/run $(ARGS)
 
 test:
 	scripts/test
+
+# Needs docker, and is no part of `test`: a machine without docker could only skip it.
+test-docker:
+	docker/test
 
 check:
 	scripts/check
@@ -24,6 +28,12 @@ bench: setup
 bench-coordination:
 	scripts/bench-setup
 	cargo bench -p folkmoot --bench coordination
+
+bench-python:
+	scripts/python-bench
+
+wheel:
+	scripts/wheel
 
 setup:
 	scripts/setup

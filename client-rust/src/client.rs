@@ -1,5 +1,6 @@
 //! [`Client`]: the user's end. It has one connection at a time, and looks for another agent when that is lost.
 
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::connection::{Connection, decode_body, succeeded};
 use crate::coordination::Identities;
 use crate::error::{ConnectError, Error};
-use crate::options::{ConnectOptions, Reconnect};
+use crate::options::{ConnectOptions, Notice, Reconnect};
 use crate::table::Reply;
 
 /// A client of an agent, or of any of several. Cheap to clone; all clones share one connection, which closes with the last
@@ -18,6 +19,7 @@ use crate::table::Reply;
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    call_timeout: Option<Duration>,
 }
 
 /// What clones share.
@@ -40,7 +42,14 @@ impl Client {
         let (index, connection) = dial_any(options, 0, None).await?;
         let current = Mutex::new(Arc::new(connection));
         let (address, identities) = (tokio::sync::Mutex::new(index), Identities::default());
-        Ok(Self { shared: Arc::new(Shared { options: options.clone(), current, address, identities }) })
+        let shared = Arc::new(Shared { options: options.clone(), current, address, identities });
+        Ok(Self { shared, call_timeout: options.call_timeout })
+    }
+
+    /// The same client with another [`ConnectOptions::call_timeout`] for the calls made through this handle.
+    #[must_use]
+    pub fn with_call_timeout(&self, call_timeout: Option<Duration>) -> Self {
+        Self { shared: Arc::clone(&self.shared), call_timeout }
     }
 
     /// Whether the connection is gone. The next call looks for another, if the options allow it.
@@ -57,7 +66,11 @@ impl Client {
     }
 
     pub(crate) fn upgrade(shared: &Weak<Shared>) -> Option<Self> {
-        shared.upgrade().map(|shared| Self { shared })
+        shared.upgrade().map(|shared| Self { call_timeout: shared.options.call_timeout, shared })
+    }
+
+    pub(crate) fn call_timeout(&self) -> Option<Duration> {
+        self.call_timeout
     }
 
     pub(crate) fn options(&self) -> &ConnectOptions {
@@ -80,16 +93,18 @@ impl Client {
         let given_up = || Error::from(ConnectError::TimedOut { address: options.addresses.join(", ") });
         let mut address = timeout_at(deadline, self.shared.address.lock()).await.map_err(|_| given_up())?;
         let mut backoff = Backoff::new();
+        let mut told = false;
         loop {
-            let current = self.current();
-            if current.table().ended().is_none() {
-                return Ok(current);
+            let Some(lost) = self.current().table().ended() else { return Ok(self.current()) };
+            if !mem::replace(&mut told, true) {
+                self.tell(|| Notice::Disconnected { address: options.address(*address), reason: lost.to_string() });
             }
             // The next one first: the agent that went away is the least likely to answer.
             let start = address.saturating_add(1);
             let error = match dial_any(options, start, Some(deadline)).await {
                 Ok((index, connection)) => {
                     *address = index;
+                    self.tell(|| Notice::Reconnected { address: options.address(index) });
                     let connection = Arc::new(connection);
                     *self.shared.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&connection);
                     return Ok(connection);
@@ -116,6 +131,12 @@ impl Client {
         matches!(self.shared.options.reconnect, Reconnect::Within(_))
     }
 
+    fn tell(&self, notice: impl FnOnce() -> Notice) {
+        if let Some(observer) = &self.shared.options.observer {
+            observer.tell(notice());
+        }
+    }
+
     fn current(&self) -> Arc<Connection> {
         Arc::clone(&self.shared.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -137,7 +158,7 @@ impl Client {
     /// question was, it is made once more on another.
     pub(crate) async fn exchange(&self, request: Request) -> Result<(Command, Reply), Error> {
         let command = request.command();
-        let limit = self.shared.options.call_timeout;
+        let limit = self.call_timeout;
         let again = self.reconnects();
         let connection = self.connection().await?;
         let answered = match connection.start(&request).await {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::dial::{Reader, Writer, dial};
 use crate::error::{ConnectError, Error};
 use crate::limits::{REQUEST_QUEUE, WRITE_BATCH, WRITE_TIMEOUT};
+use crate::probe;
 use crate::table::{Expected, Reply, Table, Waiter};
 
 /// A connection that is greeted. It closes with its last user.
@@ -41,7 +42,7 @@ impl Connection {
         let (reader, writer) = dial(address, limit).await?;
         let (requests, queue) = mpsc::channel(REQUEST_QUEUE);
         let table = Arc::new(Table::default());
-        tokio::spawn(run(reader, writer, queue, Arc::clone(&table)));
+        tokio::spawn(run(reader, writer, queue, requests.downgrade(), Arc::clone(&table)));
         let connection = Self { table, requests };
         let greeted = timeout(limit, connection.greet(auth_key)).await;
         greeted.map_err(|_| ConnectError::TimedOut { address: address.to_owned() })??;
@@ -126,11 +127,18 @@ pub(crate) fn decode_body<T: Decode>(reply: &Reply) -> Result<T, Error> {
     T::decode(body).map_err(|error| Error::Protocol { reason: error.to_string().into() })
 }
 
-/// The connection's task: ends, and closes the socket, when either direction does.
-async fn run(reading: Reader, writing: Writer, requests: mpsc::Receiver<Vec<u8>>, table: Arc<Table>) {
+/// The connection's task: ends, and closes the socket, when either direction does, or nobody is at the other end.
+async fn run(
+    reading: Reader,
+    writing: Writer,
+    requests: mpsc::Receiver<Vec<u8>>,
+    asking: mpsc::WeakSender<Vec<u8>>,
+    table: Arc<Table>,
+) {
     let error = tokio::select! {
         error = read(reading, &table) => error,
         error = write(writing, requests) => error,
+        error = probe::watch(&table, asking) => error,
     };
     table.end(&error);
 }

@@ -1,7 +1,7 @@
 //! Coordination: keys, locks, elections, queues and the like, which a group of agents keeps (`docs/rpc.md`).
 //!
-//! `call.rs` makes a call: with its number, as often as it takes, applied once. `lease.rs` keeps alive what is held. The
-//! other files are the objects, one each, and hold nothing of their own: handles are cheap to make and to clone.
+//! `call.rs` makes a call: with its number, as often as it takes, applied once. `lease.rs` keeps alive what is held,
+//! `hold.rs` gives it back, `stream.rs` opens streams again. The other files are the objects, one each, and hold nothing of their own: handles are cheap to make and to clone.
 
 use std::time::Duration;
 
@@ -10,12 +10,14 @@ mod call;
 mod collections;
 mod election;
 mod group;
+mod hold;
 pub(crate) mod identity;
 mod kv;
 pub(crate) mod lease;
 mod lock;
 mod queue;
 mod session;
+mod stream;
 mod watch;
 mod work;
 
@@ -28,7 +30,7 @@ pub use kv::{Compare, Entry, Kv, Life, Operation, Outcome, Page, Swap, Transacte
 pub use lease::Lost;
 pub use lock::{Guard, Line, Lock, ReadWriteLock, Semaphore};
 pub use queue::Queue;
-pub use session::{Session, SessionOptions};
+pub use session::{Bond, Session, SessionOptions};
 pub use watch::{Change, Changes, Watch, WatchOptions};
 pub use work::{Claim, Item, NewItem, Put, WorkQueue};
 

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::error::{AddressFault, ConnectError};
+use crate::limits::{KEEPALIVE_AFTER, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, UNCONFIRMED};
 
 /// What is read from an agent.
 pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
@@ -27,10 +29,22 @@ pub(crate) async fn dial(address: &str, limit: Duration) -> Result<(Reader, Writ
     let (host, port) = split(address)?;
     let dialled = timeout(limit, connect(host, port)).await;
     let stream = dialled.unwrap_or_else(|_| Err(ConnectError::TimedOut { address: address.to_owned() }))?;
-    // Fails only on a socket that is broken already; the handshake will tell.
+    // These fail only on a socket that is broken already; the handshake will tell.
     let _ = stream.set_nodelay(true);
+    let _ = notice_dead_ends(&stream);
     let (reading, writing) = stream.into_split();
     Ok((Box::new(reading), Box::new(writing)))
+}
+
+/// Has the kernel end a connection whose other end does not even confirm what it is sent: a machine without power, a network
+/// that is gone. An agent that takes its time is none of them.
+fn notice_dead_ends(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    let asked = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&asked.with_retries(KEEPALIVE_PROBES))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNCONFIRMED))?;
+    Ok(())
 }
 
 /// Tries all addresses of `host`; the first failure is the one reported, as in Go. No host is this machine.
@@ -157,5 +171,18 @@ mod tests {
         let dialled = dial("unix:///nowhere/x.sock?mode=0660", Duration::from_secs(1)).await;
         let error = dialled.err().map(|error| error.to_string());
         assert_eq!(error.as_deref(), Some("dial unix /nowhere/x.sock: connect: no such file or directory"));
+    }
+
+    #[tokio::test]
+    async fn the_kernel_is_told_to_notice_dead_ends() {
+        let listener = tokio::net::TcpListener::bind("127.0.36.3:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(!SockRef::from(&stream).keepalive().unwrap());
+        notice_dead_ends(&stream).unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNCONFIRMED));
     }
 }

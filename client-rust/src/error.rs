@@ -72,7 +72,9 @@ pub enum Error {
         /// The agent's words, which name the voters that are missing.
         text: String,
     },
-    /// The agent cannot serve the call at this time: it stops, or too many calls wait in it. Nothing was done.
+    /// The agent cannot serve the call at this time. Where too much is under way in it (`overloaded`, `too-many-calls`)
+    /// nothing was done; where it stops (`stopping`), whether a change of members was made is not known. Of a write whose
+    /// outcome is not known [`Error::Timeout`] tells.
     #[error("{text}")]
     Unavailable {
         /// The agent's words.

@@ -7,7 +7,7 @@ use folkmoot_proto::coordination::{ClientRegistered, CoordinationCommand, Coordi
 use folkmoot_proto::{Command, Encode, FrameReader, Header, ResponseHeader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::client::Client;
 use crate::options::ConnectOptions;
@@ -47,6 +47,8 @@ pub(crate) struct FakeAgent {
     address: String,
     state: Arc<Mutex<State>>,
     asked: Arc<Notify>,
+    /// Nothing is read and nothing answered while it is true; connections stay.
+    silent: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -62,7 +64,12 @@ impl FakeAgent {
         let listener = TcpListener::bind("127.0.36.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = State { script: script.into_iter().collect(), ..State::default() };
-        let agent = Self { address, state: Arc::new(Mutex::new(state)), asked: Arc::default() };
+        let agent = Self {
+            address,
+            state: Arc::new(Mutex::new(state)),
+            asked: Arc::default(),
+            silent: watch::Sender::new(false),
+        };
         let accepting = agent.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -79,6 +86,14 @@ impl FakeAgent {
 
     pub(crate) async fn client(&self) -> Client {
         Client::connect(&self.options()).await.unwrap()
+    }
+
+    pub(crate) fn fall_silent(&self) {
+        self.silent.send_replace(true);
+    }
+
+    pub(crate) fn speak_again(&self) {
+        self.silent.send_replace(false);
     }
 
     pub(crate) fn connections(&self) -> u32 {
@@ -106,6 +121,8 @@ impl FakeAgent {
         let (mut frames, mut header, mut kept) = (FrameReader::for_requests(), Header::default(), 0);
         while let Some(object) = next(&mut frames, &mut stream).await {
             header.update(&object).unwrap();
+            let mut silent = self.silent.subscribe();
+            silent.wait_for(|silent| !silent).await.unwrap();
             let Some(command) = Command::parse(header.command.as_bytes()) else { return };
             let body = if command.has_body() { next(&mut frames, &mut stream).await } else { None };
             let seq = header.seq;

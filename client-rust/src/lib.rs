@@ -12,7 +12,7 @@
 //! # }
 //! ```
 //!
-//! One connection serves any number of concurrent calls and subscriptions. Answers to `docs/spec/rpc.md`; the bytes are
+//! One connection serves any number of concurrent calls and subscriptions, which are [`futures_core::Stream`]s. Answers to `docs/spec/rpc.md`; the bytes are
 //! the business of `folkmoot-proto`.
 
 #![forbid(unsafe_code)]
@@ -28,14 +28,16 @@ mod fake_agent;
 pub mod limits;
 mod membership;
 mod options;
+mod probe;
 mod subscriptions;
 mod table;
 
 pub use client::Client;
 pub use coordination::{
-    Backup, Barrier, Change, Changes, Claim, Compare, Counter, Election, Entry, Gate, Group, Guard, Item, Kv, Leader,
-    Leaders, Life, Line, List, Lock, Lost, NewItem, Operation, Outcome, Page, Passage, Put, Queue, ReadWriteLock,
-    Semaphore, Session, SessionOptions, Set, Swap, Term, Transacted, Transaction, Wait, Watch, WatchOptions, WorkQueue,
+    Backup, Barrier, Bond, Change, Changes, Claim, Compare, Counter, Election, Entry, Gate, Group, Guard, Item, Kv,
+    Leader, Leaders, Life, Line, List, Lock, Lost, NewItem, Operation, Outcome, Page, Passage, Put, Queue,
+    ReadWriteLock, Semaphore, Session, SessionOptions, Set, Swap, Term, Transacted, Transaction, Wait, Watch,
+    WatchOptions, WorkQueue,
 };
 pub use error::{AddressFault, ConnectError, Error, Refusal};
 pub use folkmoot_proto::coordination::{
@@ -47,5 +49,5 @@ pub use folkmoot_proto::{
     MembersFilteredRequest, QueryEventRecord, QueryRequest, StatsResponse, TagsRequest, Text, UserEventRecord,
 };
 pub use membership::Prune;
-pub use options::{ConnectOptions, Reconnect};
+pub use options::{ConnectOptions, Notice, Observer, Reconnect};
 pub use subscriptions::{Coalesce, QueryAnswer, QueryAnswers, Subscription};

@@ -10,6 +10,25 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time the agent's socket may take no byte of a request. As the Go client; then the connection is closed.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Silence after which the kernel asks whether the other machine is there. Ours: as [`SILENCE`].
+pub const KEEPALIVE_AFTER: Duration = SILENCE;
+
+/// Time between such questions.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many of them may be lost; then the connection is over: half a minute after the machine went.
+pub const KEEPALIVE_PROBES: u32 = 3;
+
+/// Time that what was sent may stay unconfirmed by the other machine; then the connection is over. Ours: as above.
+pub const UNCONFIRMED: Duration = Duration::from_secs(30);
+
+/// Silence on a connection with open streams and no call under way, after which the agent is asked whether it is there.
+/// Ours: below what firewalls forget.
+pub const SILENCE: Duration = Duration::from_secs(15);
+
+/// Time for its answer; then the connection is closed. Ours, as for its greeting.
+pub const PROBE_ANSWER: Duration = DIAL_TIMEOUT;
+
 /// Records a subscription keeps for a reader who is slow. As the agent's own queues (`docs/spec/rpc.md` 10); then the
 /// newest is dropped and counted, so that the other users of the connection go on. A watch drops nothing: it asks again
 /// from where its reader is.

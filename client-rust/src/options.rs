@@ -1,5 +1,6 @@
 //! [`ConnectOptions`]: which agents, with which key, how long to wait, and what happens when a connection is lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use folkmoot_proto::Text;
@@ -26,6 +27,46 @@ pub struct ConnectOptions {
     /// Silence after which the cluster forgets this client and what it holds; [`CLIENT_TTL`] by default, a second at least.
     /// The client speaks at a third of it.
     pub client_ttl: Duration,
+    /// Who is told what nobody asked for; nobody by default.
+    pub observer: Option<Observer>,
+}
+
+/// What a client tells its [`Observer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The connection is lost; an agent is looked for.
+    Disconnected {
+        /// Of the agent it was to.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// An agent was found.
+    Reconnected {
+        /// Its address.
+        address: String,
+    },
+}
+
+/// Is told what nobody asked for, for a log. Called from the client's tasks: it must not wait for anything.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(Notice) + Send + Sync>);
+
+impl Observer {
+    /// Of a function.
+    pub fn new(observe: impl Fn(Notice) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(observe))
+    }
+
+    pub(crate) fn tell(&self, notice: Notice) {
+        (self.0)(notice);
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Observer")
+    }
 }
 
 /// What a client does when its connection is lost.
@@ -47,6 +88,7 @@ impl ConnectOptions {
             call_timeout: None,
             reconnect: Reconnect::Within(RECONNECT_PATIENCE),
             client_ttl: CLIENT_TTL,
+            observer: None,
         }
     }
 
@@ -57,10 +99,22 @@ impl ConnectOptions {
         self
     }
 
+    /// One of the addresses, for people.
+    pub(crate) fn address(&self, index: usize) -> String {
+        self.addresses.get(index).cloned().unwrap_or_default()
+    }
+
     /// With a key.
     #[must_use]
     pub fn auth_key(mut self, key: impl Into<Text>) -> Self {
         self.auth_key = key.into();
+        self
+    }
+
+    /// With somebody who is told what nobody asked for.
+    #[must_use]
+    pub fn observer(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -82,6 +136,7 @@ impl std::fmt::Debug for ConnectOptions {
             .field("call_timeout", &self.call_timeout)
             .field("reconnect", &self.reconnect)
             .field("client_ttl", &self.client_ttl)
+            .field("observer", &self.observer)
             .finish_non_exhaustive()
     }
 }

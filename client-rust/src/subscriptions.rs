@@ -1,13 +1,17 @@
 //! Events and queries: firing them, and the subscriptions that bring records for a while (`docs/spec/rpc.md` 7.3, 8).
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use folkmoot_proto::{
     AgentRequest, EventRecord, EventRequest, MonitorRequest, QueryRequest, Request, RespondRequest, StopRequest,
     StreamRequest, Text,
 };
+use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client::Client;
@@ -53,6 +57,8 @@ pub struct Subscription<T> {
     seq: u64,
     records: mpsc::Receiver<T>,
     progress: Arc<Progress>,
+    /// As a stream it has brought the error that it ends with.
+    failed: bool,
 }
 
 /// The answers to a query, until its deadline.
@@ -146,8 +152,8 @@ impl Client {
         let connection = self.connection().await?;
         let seq = connection.send(&request, waiter).await?;
         // From here on dropping it cleans up, also when the caller gives up waiting.
-        let subscription = Subscription { connection, seq, records, progress };
-        let reply = Pending::new(command, answer).wait(self.options().call_timeout).await?;
+        let subscription = Subscription { connection, seq, records, progress, failed: false };
+        let reply = Pending::new(command, answer).wait(self.call_timeout()).await?;
         let refused = succeeded(command, &reply.error);
         refused.inspect_err(|_| subscription.progress.finished.store(true, Ordering::Release))?;
         Ok(subscription)
@@ -161,11 +167,15 @@ impl<T> Subscription<T> {
     /// [`Error::Closed`] and its like once the connection is gone and what came before is read. `Ok(None)` is reserved
     /// for subscriptions that end by themselves.
     pub async fn next(&mut self) -> Result<Option<T>, Error> {
-        match self.records.recv().await {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<T>, Error>> {
+        Poll::Ready(match ready!(self.records.poll_recv(context)) {
             Some(record) => Ok(Some(record)),
             None if self.progress.finished.load(Ordering::Acquire) => Ok(None),
             None => Err(self.connection.table().ended().unwrap_or(Error::Closed)),
-        }
+        })
     }
 
     /// How many records were dropped because they were not read in time.
@@ -182,6 +192,20 @@ impl<T> Subscription<T> {
         let request = Request::from(AgentRequest::Stop(StopRequest { stop: self.seq }));
         let reply = self.connection.start(&request).await?.wait(None).await?;
         succeeded(request.command(), &reply.error)
+    }
+}
+
+/// As [`Subscription::next`]; an error ends it.
+impl<T> Stream for Subscription<T> {
+    type Item = Result<T, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.failed {
+            return Poll::Ready(None);
+        }
+        let record = ready!(self.poll(context));
+        self.failed = record.is_err();
+        Poll::Ready(record.transpose())
     }
 }
 
@@ -206,6 +230,15 @@ impl QueryAnswers {
     /// How many answers were dropped because they were not read in time.
     pub fn dropped(&self) -> u64 {
         self.answers.dropped()
+    }
+}
+
+/// As [`QueryAnswers::next`]; an error ends it.
+impl Stream for QueryAnswers {
+    type Item = Result<QueryAnswer, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.answers).poll_next(context)
     }
 }
 

@@ -121,6 +121,14 @@ impl Table {
         self.lock().ended.clone()
     }
 
+    /// Whether streams are open and nothing waits for an answer, but for `except`.
+    pub(crate) fn only_streams(&self, except: Option<u64>) -> bool {
+        let inner = self.lock();
+        let streams = inner.waiters.values().filter(|waiter| matches!(waiter, Waiter::Open { .. })).count();
+        let asked = except.is_some_and(|seq| inner.waiters.contains_key(&seq));
+        streams > 0 && inner.waiters.len() == streams.saturating_add(usize::from(asked))
+    }
+
     /// When the agent was last heard; it never was before the first object.
     pub(crate) fn heard(&self) -> Option<Instant> {
         self.lock().heard

@@ -74,9 +74,9 @@ pub enum CallError {
     /// It is refused, and asking again does not help. Nothing was done.
     #[error("{0}")]
     Refused(String),
-    /// The request is larger than [`crate::limits::COMMAND_BYTES_MAX`], or its answer larger than a message between
-    /// agents. A command was not applied; a query asks for too much.
-    #[error("too large for one message between agents")]
+    /// The request is larger than [`crate::limits::COMMAND_BYTES_MAX`], or a backup than
+    /// [`crate::limits::BACKUP_BYTES_MAX`]. Nothing was done.
+    #[error("too large for agents to pass on")]
     TooLarge,
     /// Too much was asked already, until the deadline. Nothing was done.
     #[error("too many calls wait")]

@@ -34,6 +34,7 @@ pub(crate) const COMMITTED: &str = "committed";
 pub(crate) const PURGED: &str = "purged";
 pub(crate) const SNAPSHOT: &str = "snapshot";
 pub(crate) const SEQUENCE: &str = "sequence";
+pub(crate) const TIMING: &str = "timing";
 
 /// The form of everything in the file. A program refuses another one than its own.
 pub(crate) const FORMAT: u32 = 1;
@@ -63,6 +64,8 @@ pub(crate) struct Found {
     pub(crate) purged: Option<LogId>,
     pub(crate) last: Option<LogId>,
     pub(crate) sequence: u64,
+    /// The level of the timing that was measured to be right.
+    pub(crate) timing: Option<u32>,
 }
 
 /// The open file. Closing it makes every reader fail; nothing keeps it open then.
@@ -147,6 +150,7 @@ impl DataFile {
             purged,
             last,
             sequence: self.record(SEQUENCE)?.unwrap_or(0),
+            timing: self.record(TIMING)?,
         })
     }
 

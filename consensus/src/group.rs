@@ -13,6 +13,7 @@ use openraft::network::NetSnapshot;
 use tokio::sync::watch;
 
 use crate::backup::{Backup, OtherGroup};
+use crate::commits::CommitTimes;
 use crate::disk::Directory;
 use crate::error::{BackupError, ChangeError, FoundError, OpenError, ProposeError};
 use crate::image::Image;
@@ -20,8 +21,10 @@ use crate::me::Identity;
 use crate::member::Member;
 use crate::network::Network;
 use crate::peer::{ClusterId, NodeId, Peer};
+use crate::refused::Refused;
 use crate::settings::Settings;
 use crate::status::{Age, Status};
+use crate::tempo;
 use crate::transport::Transport;
 use crate::types::{Tokio, Types};
 use crate::watch::{Watch, Watches};
@@ -49,16 +52,13 @@ impl Group {
         cluster: Option<ClusterId>,
         transport: Arc<impl Transport>,
     ) -> Result<Self, OpenError> {
-        let mut contacts = None;
-        let network = |identity| {
-            let network = Network::new(transport, identity);
-            contacts = Some(network.contacts());
-            network
-        };
-        let group = Self::open_on(settings, cluster, network).await?;
-        if let Some(contacts) = contacts {
+        let mut network = None;
+        let make = |identity| network.insert(Network::new(transport, identity)).clone();
+        let group = Self::open_on(settings, cluster, make).await?;
+        if let Some(network) = network {
             // It is set here and nowhere else.
-            drop(group.member.contacts.set(contacts));
+            drop(group.member.contacts.set(network.contacts()));
+            drop(tokio::spawn(tempo::keep(Arc::clone(&group.member), network)));
         }
         Ok(group)
     }
@@ -69,7 +69,7 @@ impl Group {
         network: impl FnOnce(Arc<Identity>) -> N,
     ) -> Result<Self, OpenError>
     where
-        N: RaftNetworkFactory<Types<Tokio>>,
+        N: RaftNetworkFactory<Types<Tokio>> + Clone,
         N::Network: NetSnapshot<Types<Tokio>, SnapshotData = Image>,
     {
         let disk = Directory(settings.directory.clone());
@@ -136,7 +136,17 @@ impl Group {
     /// Watches changes after a revision, from this member's state; it begins when this is called.
     #[must_use]
     pub fn watch(&self, query: folkmoot_coordination::watch::Query) -> Watch {
-        self.watches.start(Arc::clone(&self.member.state), query)
+        let watch = self.watches.start(Arc::clone(&self.member.state), query);
+        watch.unwrap_or_else(|none| {
+            Refused::count(&self.member.refused.watches);
+            none
+        })
+    }
+
+    /// How long proposals took here since the last call, from hand-in to reply; `None` without one.
+    #[must_use]
+    pub fn take_commit_times(&self) -> Option<CommitTimes> {
+        self.member.commits.take()
     }
 
     /// What this member knows.
@@ -211,8 +221,8 @@ impl Group {
         self.member.shutdown().await;
     }
 
-    pub(crate) fn raft(&self) -> &crate::types::Raft<Tokio> {
-        &self.member.raft
+    pub(crate) fn member(&self) -> &Arc<Member<Tokio>> {
+        &self.member
     }
 
     pub(crate) fn identity(&self) -> &Arc<Identity> {
@@ -222,7 +232,8 @@ impl Group {
 
 /// Keeps the status up to date until the member stops.
 async fn publish(member: Arc<Member<Tokio>>, changes: watch::Sender<Status>) {
-    let mut server = member.raft.server_metrics();
+    let mut held = member.seat.held();
+    let mut server = held.raft.server_metrics();
     loop {
         let status = Status::of(&member);
         let stopped = status.stopped.is_some();
@@ -235,8 +246,12 @@ async fn publish(member: Arc<Member<Tokio>>, changes: watch::Sender<Status>) {
             return;
         }
         if let Ok(Err(_)) = tokio::time::timeout(STATUS_EVERY, server.changed()).await {
-            changes.send_replace(Status::of(&member));
-            return;
+            let Some(next) = member.seat.after(&held).await else {
+                changes.send_replace(Status::of(&member));
+                return;
+            };
+            server = next.raft.server_metrics();
+            held = next;
         }
     }
 }

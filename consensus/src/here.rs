@@ -1,5 +1,7 @@
 //! What the member of this agent does for calls, wherever they come from.
 
+use std::sync::Arc;
+
 use folkmoot_coordination::{Command, Query, Reply, Revision, Ticket, watch as changes};
 use tokio::sync::watch;
 
@@ -8,15 +10,15 @@ use crate::calls::{Admin, AdminReply, Failure, Following, may_wait};
 use crate::group::Group;
 use crate::peer::{NodeId, Peer};
 use crate::receive::Receiver;
+use crate::refused::Refused;
 use crate::status::{Age, Quorum, Role, Status};
-use crate::store::Store;
 use crate::types::Tokio;
 use crate::watch::{Record, Watch};
 
 /// The member of this agent.
 pub(crate) struct Here {
     pub(crate) group: Group,
-    pub(crate) receiver: Receiver<Tokio, Store<Tokio>>,
+    pub(crate) receiver: Receiver<Tokio>,
     outlook: watch::Receiver<Outlook>,
 }
 
@@ -33,7 +35,7 @@ impl Here {
     pub(crate) fn new(group: Group) -> Self {
         let mut statuses = group.status_changes();
         let (sender, outlook) = watch::channel(Outlook::of(&statuses.borrow_and_update()));
-        let receiver = Receiver::new(group.raft().clone());
+        let receiver = Receiver::new(Arc::clone(group.member()));
         drop(tokio::spawn(async move {
             while statuses.changed().await.is_ok() {
                 let seen = Outlook::of(&statuses.borrow_and_update());
@@ -59,13 +61,18 @@ impl Here {
 
     /// Whether this member leads, as far as it knows.
     pub(crate) fn leads(&self) -> bool {
-        self.group.raft().is_leader()
+        self.group.member().raft().is_leader()
     }
 
     /// Who else leads, as far as this member knows.
     pub(crate) fn leader(&self) -> Option<Peer> {
         let leader = self.outlook.borrow().leader.clone();
         leader.filter(|leader| leader.id != self.id())
+    }
+
+    /// What is refused at the bounds of this member.
+    pub(crate) fn refused(&self) -> &Refused {
+        &self.group.member().refused
     }
 
     pub(crate) fn id(&self) -> NodeId {
@@ -162,8 +169,12 @@ impl Here {
         match failure {
             Failure::NotLeader(None) if outlook.role == Role::Outside => Failure::Outside,
             Failure::NotLeader(None) => outlook.missing.clone().map_or(Failure::NotLeader(None), Failure::NoQuorum),
-            Failure::NotLeader(Some(_))
-            | Failure::NoQuorum(_)
+            // Nobody told a follower that its leader is gone: no majority is left to elect another one.
+            Failure::NotLeader(Some(leader)) => match &outlook.missing {
+                Some(missing) if missing.iter().any(|peer| peer.id == leader.id) => Failure::NoQuorum(missing.clone()),
+                Some(_) | None => Failure::NotLeader(Some(leader)),
+            },
+            Failure::NoQuorum(_)
             | Failure::Outside
             | Failure::Unknown
             | Failure::Busy

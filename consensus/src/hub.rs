@@ -38,6 +38,11 @@ impl Hub {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nobody more is put on the list.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().by_ticket.len() >= ANSWERS_MAX
+    }
+
     /// Puts a caller on the list, at once. It is answered with the outcome, or with `None` if that cannot be known here any
     /// more (or [`ANSWERS_MAX`] wait already): the same request, sent again, is answered with it then.
     pub(crate) fn answered(self: &Arc<Self>, ticket: Ticket) -> impl Future<Output = Option<Reply>> + Send + use<> {
@@ -72,5 +77,30 @@ impl Hub {
     pub(crate) fn forget(&self) {
         let all = std::mem::take(&mut self.lock().by_ticket);
         drop(all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use folkmoot_coordination::{ClientId, RequestId};
+
+    use super::*;
+
+    fn ticket(number: u64) -> Ticket {
+        Ticket { client: ClientId(1), request: RequestId(number) }
+    }
+
+    #[tokio::test]
+    async fn callers_beyond_their_number_are_told_to_ask_again() {
+        let hub = Arc::new(Hub::default());
+        let mut waiting: Vec<_> = (0..ANSWERS_MAX as u64).map(|number| hub.answered(ticket(number))).collect();
+        assert!(hub.is_full());
+        assert_eq!(hub.answered(ticket(u64::MAX)).await, None);
+        let last = waiting.pop().unwrap();
+        hub.answer(ticket(ANSWERS_MAX as u64 - 1), &Reply::Done);
+        assert_eq!(last.await, Some(Reply::Done));
+        assert!(!hub.is_full());
+        drop(waiting);
+        assert!(hub.lock().by_ticket.is_empty(), "who goes away leaves the list");
     }
 }

@@ -7,10 +7,13 @@ use bytes::{Bytes, BytesMut};
 use crate::file::{Chunks, Stored, chunk_place, storage};
 use crate::limits::CHUNK_BYTES;
 use crate::records::{Damaged, unseal};
+use crate::replica::Replica;
 
 /// A whole state machine, as [`folkmoot_coordination::Machine::snapshot`] writes it.
 pub(crate) struct Image {
     place: Place,
+    /// What was read from it already.
+    replica: Option<Box<Replica>>,
 }
 
 enum Place {
@@ -23,13 +26,23 @@ enum Place {
 }
 
 impl Image {
-    /// One that came from another member.
+    /// One in memory.
     pub(crate) fn new(bytes: Bytes) -> Self {
-        Self { place: Place::Memory(bytes) }
+        Self { place: Place::Memory(bytes), replica: None }
+    }
+
+    /// One that came from another member, and what it says.
+    pub(crate) fn received(bytes: Bytes, replica: Replica) -> Self {
+        Self { replica: Some(Box::new(replica)), ..Self::new(bytes) }
     }
 
     pub(crate) fn stored(chunks: Chunks, stored: Stored) -> Self {
-        Self { place: Place::File { chunks: Box::new(chunks), stored } }
+        Self { place: Place::File { chunks: Box::new(chunks), stored }, replica: None }
+    }
+
+    /// What it says, if it was read already.
+    pub(crate) fn take_replica(&mut self) -> Option<Replica> {
+        self.replica.take().map(|replica| *replica)
     }
 
     /// Which snapshot of the data file it is.

@@ -121,7 +121,7 @@ impl<T: Transport, A: AsyncRuntime> Lane<T, A> {
         let opening = async {
             let mut stream = self.transport.connect(address).await.map_err(GreetError::Io)?;
             greet(&mut stream, &hello).await?;
-            Ok(Link::start::<A, _>(stream, self.patience))
+            Ok(Link::start::<A, _>(stream, self.kind, self.patience))
         };
         let error = match A::timeout(CONNECT_PATIENCE, opening).await {
             Ok(Ok(link)) => return Ok(link),

@@ -85,11 +85,36 @@ pub const CALLS_PER_STREAM: usize = REQUESTS_PER_STREAM;
 /// Bytes of the calls of one stream that are not decided. Ours: sixteen of the largest. Further ones are told `Busy`.
 pub const CALL_BYTES_PER_STREAM: usize = 64 * 1024 * 1024;
 
+/// Long requests of one stream that were told `Busy` and whose rest is still coming. Ours: one at a time is taken, and few
+/// people make or restore backups. At it the stream is closed.
+pub const LONG_REFUSED: usize = 64;
+
 /// How long a refused stream's reason is not said again, and how many reasons are remembered; more are not said. Ours: a
 /// log that can be read.
 pub const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
 /// See [`COMPLAINT_PAUSE`].
 pub const COMPLAINTS_REMEMBERED: usize = 64;
+
+/// Between two measurements of the round trips to other voters. Ours: as long as the stall that the shortest timing bears,
+/// so that few of those are missed, and a seventh of the heartbeats.
+pub const ROUND_TRIP_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a sign of life may take that a round trip is measured by. Ours: longer than any that elections can follow; what
+/// takes longer counts as no answer.
+pub const ROUND_TRIP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Round trips to a voter of which the median and the worst count. Ours: a quarter of a minute.
+pub const ROUND_TRIPS_KEPT: usize = 128;
+
+/// Round trips to a voter before they count. Ours: voters that are too far from one another to elect find out in seconds.
+pub const ROUND_TRIPS_MIN: usize = 8;
+
+/// Round trips to a voter before silence is borne shorter for the first time. Ours: six seconds show a busy machine.
+pub const ROUND_TRIPS_FIRST: usize = 64;
+
+/// How long round trips must have been short before silence is borne shorter. Ours: a change costs an election where it
+/// meets the leader, and a network that is quick for a while only would cost one each time.
+pub const SHORTER_AFTER: Duration = Duration::from_secs(60);
 
 /// How long a founding machine may take for an answer. Ours: a disk that syncs slowly. The caller asks again.
 pub const FOUNDING_PATIENCE: Duration = Duration::from_secs(5);
@@ -146,8 +171,8 @@ pub const WATCHES_MAX: usize = 4096;
 pub const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of the last entries kept in memory, so that followers are served without the disk. What is not on disk yet is
-/// kept beyond it. Ours.
-pub const TAIL_BYTES: usize = 32 * 1024 * 1024;
+/// kept beyond it. Ours: seconds of a busy group; who is further behind reads the disk.
+pub const TAIL_BYTES: usize = 8 * 1024 * 1024;
 
 /// Bytes of entries after which a message to a follower ends, at least one entry. Ours: with one more entry of the largest
 /// size it stays below the frames' limit, and on a slow line a heartbeat does not wait long behind it.

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
 use crate::frames::{self, Frame, Kind};
+use crate::hello::StreamKind;
 use crate::limits::{FRAME_BYTES_MAX, REQUESTS_PER_STREAM};
 use crate::outbox::{Frames, Moved, NotQueued, Outbox, Outgoing, WeakOutbox, outbox, write_frames};
 
@@ -72,14 +73,14 @@ pub(crate) struct Pending {
 impl Link {
     /// Takes over a stream on which the hellos are done. `patience` is how long nothing may move while answers are due,
     /// half of it at least.
-    pub(crate) fn start<A: AsyncRuntime, S>(stream: S, patience: Duration) -> Self
+    pub(crate) fn start<A: AsyncRuntime, S>(stream: S, kind: StreamKind, patience: Duration) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (outbox, outgoing) = outbox();
         let waiting = Arc::new(Waiting::default());
         let weak = outbox.downgrade();
-        drop(A::spawn(run::<A, S>(stream, outgoing, weak, waiting.clone(), patience)));
+        drop(A::spawn(run::<A, S>(stream, kind, outgoing, weak, waiting.clone(), patience)));
         Self { outbox, waiting }
     }
 
@@ -111,9 +112,19 @@ impl Link {
             return Ok(pending);
         }
         for piece in frames::pieces(kind, pending.id, body) {
+            if !self.waiting.lock().waiting.contains_key(&pending.id) {
+                // Answered before it was whole: it is not wanted, and the other side need not wait for the rest.
+                self.queue(frames::written(Kind::Forget, pending.id, |_| ()).ok_or(LinkError::TooLarge)?).await?;
+                break;
+            }
             self.queue(piece).await?;
         }
         Ok(pending)
+    }
+
+    /// Asks for a sign of life and waits for it.
+    pub(crate) async fn ping(&self) -> Result<(), LinkError> {
+        self.ask(Kind::Ping, |_| ()).await?.await.map(drop)
     }
 
     fn register(&self, parts_max: usize, tell: bool) -> Result<Pending, LinkError> {
@@ -173,7 +184,8 @@ impl Waiting {
     /// Gives an answer to who waits for it. Answers that nobody waits for are dropped.
     fn take(&self, frame: Frame) -> io::Result<()> {
         match frame.kind {
-            Kind::Answer => {
+            // A sign of life that nobody waits for has done its work by moving.
+            Kind::Answer | Kind::Pong => {
                 let Some(mut slot) = self.lock().waiting.remove(&frame.id) else { return Ok(()) };
                 let body = if slot.parts.is_empty() {
                     frame.body
@@ -193,7 +205,6 @@ impl Waiting {
                 slot.parts.extend_from_slice(&frame.body);
                 Ok(())
             }
-            Kind::Pong => Ok(()),
             Kind::Append
             | Kind::Vote
             | Kind::PreVote
@@ -219,6 +230,7 @@ impl Waiting {
 
 async fn run<A: AsyncRuntime, S>(
     stream: S,
+    kind: StreamKind,
     outgoing: Outgoing,
     outbox: WeakOutbox,
     waiting: Arc<Waiting>,
@@ -234,7 +246,7 @@ async fn run<A: AsyncRuntime, S>(
         }
         Err::<(), _>(io::Error::other("closed by the other side"))
     };
-    let writing = write_frames(outgoing, &mut writer, &waiting.moved);
+    let writing = write_frames(outgoing, &mut writer, kind, &waiting.moved);
     let watching = watch_silence::<A>(&waiting, outbox, patience);
     let ended = match A::select3(reading, writing, watching).await {
         openraft::async_runtime::Select3::First(ended) | openraft::async_runtime::Select3::Second(ended) => ended,

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A link, and the stream's other end.
 fn linked() -> (Link, Frames<tokio::io::ReadHalf<DuplexStream>>, tokio::io::WriteHalf<DuplexStream>) {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
-    let link = Link::start::<Tokio, _>(ours, PATIENCE);
+    let link = Link::start::<Tokio, _>(ours, StreamKind::Calls, PATIENCE);
     let (reader, writer) = tokio::io::split(theirs);
     (link, Frames::new(reader), writer)
 }
@@ -149,6 +149,6 @@ async fn what_waits_for_a_reader_that_does_not_read_is_bounded() {
 #[tokio::test]
 async fn the_stream_ends_when_nobody_can_ask_any_more() {
     let (ours, mut theirs) = tokio::io::duplex(64);
-    drop(Link::start::<Tokio, _>(ours, PATIENCE));
+    drop(Link::start::<Tokio, _>(ours, StreamKind::Calls, PATIENCE));
     assert_eq!(theirs.read(&mut [0; 8]).await.unwrap(), 0);
 }

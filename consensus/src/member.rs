@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use folkmoot_coordination::{Command, Entry, LogIndex, Query, Reply, Ticket, WallMs};
+use futures_util::FutureExt;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::metrics::RaftMetrics;
@@ -15,7 +16,9 @@ use openraft::network::NetSnapshot;
 use openraft::{AsyncRuntime, Instant, RaftNetworkFactory, ReadPolicy, ServerState};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::commits::Commits;
 use crate::config::config;
+use crate::contacts::Contacts;
 use crate::disk::Disk;
 use crate::error::{OpenError, ProposeError};
 use crate::file::{DataFile, FORMAT, Owner};
@@ -24,29 +27,37 @@ use crate::image::Image;
 use crate::limits::{PROPOSAL_BYTES_MAX, PROPOSALS_MAX};
 use crate::log::{Log, Reader};
 use crate::me::Identity;
-use crate::network::Contacts;
 use crate::peer::{ClusterId, Peer};
-use crate::settings::Settings;
+use crate::refused::Refused;
+use crate::seat::Seat;
+use crate::settings::{Settings, Timing};
 use crate::status::Age;
 use crate::store::{Builder, State, Store};
 use crate::types::{Answer, Proposal, Raft, Types};
 use crate::writer::{Change, Threads, Writer};
 use crate::{keeper, status};
 
+/// The least time between two looks whether the member has failed. Ours: a caller learns of it from its call at once.
+const FAILURE_LOOK: Duration = Duration::from_millis(50);
+
 /// A running member.
 pub(crate) struct Member<A: AsyncRuntime> {
-    pub(crate) raft: Raft<A>,
+    pub(crate) seat: Arc<Seat<A>>,
     pub(crate) state: Arc<State<A>>,
     pub(crate) writer: Writer<A>,
     pub(crate) builder: Builder<A>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) settings: Settings,
     pub(crate) threads: Threads,
-    /// When others last answered, where the network knows.
+    /// What is known of the others, where the network knows.
     pub(crate) contacts: OnceLock<Arc<Contacts<A>>>,
     /// Bytes of proposals that may still be made.
     room: Semaphore,
     waiting: AtomicUsize,
+    /// Its timing was measured in an earlier life.
+    pub(crate) measured: bool,
+    pub(crate) commits: Commits,
+    pub(crate) refused: Refused,
 }
 
 impl<A: AsyncRuntime> Member<A> {
@@ -59,10 +70,10 @@ impl<A: AsyncRuntime> Member<A> {
         network: impl FnOnce(Arc<Identity>) -> N,
     ) -> Result<Arc<Self>, OpenError>
     where
-        N: RaftNetworkFactory<Types<A>>,
+        N: RaftNetworkFactory<Types<A>> + Clone,
         N::Network: NetSnapshot<Types<A>, SnapshotData = Image>,
     {
-        let config = Arc::new(config(&settings)?);
+        config(&settings)?;
         let me = settings.me.id;
         let (file, found, synced) = DataFile::open(disk, me, cluster)?;
         let start = |error: &dyn std::fmt::Display| OpenError::Disk { file: disk.name(), reason: error.to_string() };
@@ -73,22 +84,32 @@ impl<A: AsyncRuntime> Member<A> {
             let owner = Owner { cluster, ..found.owner };
             writer.write(Change::Owner(owner)).await.map_err(|error| start(&error))?;
         }
+        let timing = found.timing.map_or(settings.timing, Timing::at);
         let identity = Arc::new(Identity::new(settings.me.clone(), found.owner.cluster.or(cluster)));
         let state = State::new(me);
-        let log = Log::new(reader.clone(), writer.clone());
-        let builder = Builder::new(Arc::clone(&file), reader, writer.clone(), threads);
-        let store = Store::new(Arc::clone(&state), builder.clone());
-        let raft = match Raft::<A>::new(me, config, network(Arc::clone(&identity)), log, store).await {
-            Ok(raft) => raft,
+        let builder = Builder::new(Arc::clone(&file), reader.clone(), writer.clone(), threads);
+        let parts = Parts {
+            settings: settings.clone(),
+            file,
+            reader,
+            writer: writer.clone(),
+            state: Arc::clone(&state),
+            builder: builder.clone(),
+            turns: Arc::new(Semaphore::new(1)),
+        };
+        let network = network(Arc::clone(&identity));
+        let start = move |timing| parts.clone().start(timing, network.clone()).boxed();
+        let seat = match Seat::new(timing, Box::new(start)).await {
+            Ok(seat) => Arc::new(seat),
             Err(error) => {
                 writer.close().await;
-                return Err(file.refusal(storage_error(error)));
+                return Err(error);
             }
         };
         let room = Semaphore::new(PROPOSAL_BYTES_MAX);
         let waiting = AtomicUsize::new(0);
         let member = Arc::new(Self {
-            raft,
+            seat,
             state,
             writer,
             builder,
@@ -98,6 +119,9 @@ impl<A: AsyncRuntime> Member<A> {
             contacts: OnceLock::new(),
             room,
             waiting,
+            measured: found.timing.is_some(),
+            commits: Commits::default(),
+            refused: Refused::default(),
         });
         drop(A::spawn(keeper::keep(Arc::clone(&member))));
         Ok(member)
@@ -123,15 +147,16 @@ impl<A: AsyncRuntime> Member<A> {
             let mut bytes = Vec::new();
             entry.time = self.state.read().clock.now();
             entry.encode(&mut bytes);
-            Proposal(bytes.into())
+            // Without the room to grow: it is kept as long as its entry is.
+            Proposal(bytes.into_boxed_slice().into())
         })
         .await
     }
 
     /// Proposes what `make` makes, which is asked anew for each attempt.
     pub(crate) async fn propose_bytes(&self, mut make: impl FnMut() -> Proposal) -> Result<Reply, ProposeError> {
-        let _place = Place::take(&self.waiting)?;
-        let patience = self.settings.timing.election_max.saturating_mul(2);
+        let _place = Place::take(&self.waiting).inspect_err(|_| Refused::count(&self.refused.proposals))?;
+        let patience = self.timing().election_max.saturating_mul(2);
         let started = A::Instant::now();
         loop {
             let proposal = make();
@@ -148,32 +173,42 @@ impl<A: AsyncRuntime> Member<A> {
             if started.elapsed() >= patience {
                 return Err(ProposeError::NoQuorum { missing: self.missing() });
             }
-            A::sleep(self.settings.timing.heartbeat).await;
+            A::sleep(self.timing().heartbeat).await;
         }
     }
 
     /// `Err` in `Ok`: it was not accepted.
     async fn write(&self, proposal: Proposal) -> Result<Result<Reply, ForwardToLeader<Types<A>>>, ProposeError> {
+        let began = A::Instant::now();
         let (answer, mut wait) = oneshot::channel();
-        let sent = self.raft.client_write_ff(proposal, Some(Answer(answer))).await;
+        let sent = self.raft().client_write_ff(proposal, Some(Answer(answer))).await;
         sent.map_err(|error| self.fatal(&error))?;
-        let patience = self.settings.timing.election_max.saturating_mul(2);
+        let patience = self.timing().election_max.saturating_mul(2);
+        #[cfg_attr(not(test), expect(unused_mut, reason = "a test turns a sharp edge on"))]
+        let mut unknown = ProposeError::Unknown;
+        #[cfg(test)]
+        if crate::tests::edges::is_on(crate::tests::edges::Edge::UnknownIsFailed) {
+            unknown = ProposeError::NotLeader { leader: None };
+        }
         let outcome = loop {
             match A::timeout(patience, &mut wait).await {
                 Ok(outcome) => break outcome,
                 Err(_) if self.leads_with_quorum(patience) => {}
-                Err(_) => return Err(ProposeError::Unknown),
+                Err(_) => return Err(unknown),
             }
         };
         match outcome {
-            Ok(Ok(response)) => Ok(Ok(response.data)),
+            Ok(Ok(response)) => {
+                self.commits.took(began.elapsed());
+                Ok(Ok(response.data))
+            }
             Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Ok(Err(forward)),
             Ok(Err(
                 ClientWriteError::LogEntryDiscarded(_)
                 | ClientWriteError::ChangeMembershipError(_)
                 | ClientWriteError::PreconditionFailed(_),
             ))
-            | Err(_) => Err(ProposeError::Unknown),
+            | Err(_) => Err(unknown),
         }
     }
 
@@ -193,12 +228,13 @@ impl<A: AsyncRuntime> Member<A> {
     /// Completes when a majority has confirmed, after this call, that this member leads, and when everything that was
     /// answered before is applied here.
     pub(crate) async fn confirm(&self) -> Result<(), ProposeError> {
-        let patience = self.settings.timing.election_max.saturating_mul(2);
+        let patience = self.timing().election_max.saturating_mul(2);
         let started = A::Instant::now();
         loop {
-            match self.raft.get_read_linearizer(read_policy()).await {
+            let raft = self.raft();
+            match raft.get_read_linearizer(read_policy()).await {
                 Ok(linearizer) => {
-                    let ready = linearizer.try_await_ready(&self.raft, Some(patience)).await;
+                    let ready = linearizer.try_await_ready(&raft, Some(patience)).await;
                     return match ready.map_err(|error| self.fatal(&error))? {
                         Ok(_) => Ok(()),
                         Err(_) => Err(ProposeError::Busy),
@@ -215,7 +251,7 @@ impl<A: AsyncRuntime> Member<A> {
             if started.elapsed() >= patience {
                 return Err(ProposeError::NoQuorum { missing: self.missing() });
             }
-            A::sleep(self.settings.timing.heartbeat).await;
+            A::sleep(self.timing().heartbeat).await;
         }
     }
 
@@ -233,7 +269,22 @@ impl<A: AsyncRuntime> Member<A> {
     }
 
     pub(crate) fn answered(&self, ticket: Ticket) -> impl Future<Output = Option<Reply>> + Send + use<A> + 'static {
+        if self.state.hub.is_full() {
+            Refused::count(&self.refused.waits);
+        }
         Hub::answered(&self.state.hub, ticket)
+    }
+
+    /// Lets silence be borne as long as `timing` says. Leadership goes to another member before, if there is one: who waits
+    /// for an answer asks there, and notices nothing.
+    ///
+    /// # Errors
+    /// The data cannot be used any more: the member has ended.
+    pub(crate) async fn retime(&self, timing: Timing) -> Result<(), OpenError> {
+        if let Err(error) = self.transfer_leader(None).await {
+            tracing::debug!(%error, "another timing without handing leadership over");
+        }
+        self.seat.exchange(timing).await
     }
 
     /// Stops: hands leadership over, if there is somebody to hand it to, then ends the library and closes the file.
@@ -241,28 +292,45 @@ impl<A: AsyncRuntime> Member<A> {
         if let Err(error) = self.transfer_leader(None).await {
             tracing::debug!(%error, "stopping without handing leadership over");
         }
-        if let Err(error) = self.raft.shutdown().await {
+        self.seat.end().await;
+        if let Err(error) = self.raft().shutdown().await {
             tracing::warn!(%error, "the Raft task ended badly");
         }
         self.state.close();
         self.writer.close().await;
     }
 
+    pub(crate) fn raft(&self) -> Raft<A> {
+        self.seat.raft()
+    }
+
+    pub(crate) fn timing(&self) -> Timing {
+        self.seat.timing()
+    }
+
     pub(crate) fn metrics(&self) -> RaftMetrics<Types<A>> {
-        self.raft.metrics().borrow_watched().clone()
+        self.raft().metrics().borrow_watched().clone()
     }
 
     /// Completes with the reason when this member has stopped by itself: its disk failed, or what it read was damaged.
     pub(crate) async fn failed(self: Arc<Self>) -> String {
-        let mut metrics = self.raft.metrics();
+        let mut held = self.seat.held();
+        let mut metrics = held.raft.metrics();
         loop {
             let state = metrics.borrow_and_update().running_state.clone();
             if let Err(error @ (Fatal::StorageError(_) | Fatal::Panicked)) = state {
                 return self.reason(&error);
             }
             if metrics.changed().await.is_err() {
-                return std::future::pending().await;
+                let Some(next) = self.seat.after(&held).await else {
+                    let Some(reason) = self.seat.failure() else { return std::future::pending().await };
+                    return reason;
+                };
+                held = next;
+                metrics = held.raft.metrics();
             }
+            // They change with every entry.
+            A::sleep(FAILURE_LOOK).await;
         }
     }
 
@@ -271,13 +339,17 @@ impl<A: AsyncRuntime> Member<A> {
         status::missing(self, &self.metrics())
     }
 
-    fn leads_with_quorum(&self, within: Duration) -> bool {
+    pub(crate) fn leads_with_quorum(&self, within: Duration) -> bool {
         let metrics = self.metrics();
         metrics.state == ServerState::Leader && status::since_majority(&metrics).is_some_and(|since| since <= within)
     }
 
     /// Whether the one to ask is this member.
     fn is_leader(&self, forward: &ForwardToLeader<Types<A>>) -> bool {
+        #[cfg(test)]
+        if crate::tests::edges::is_on(crate::tests::edges::Edge::RefusedAtOnce) {
+            return false;
+        }
         forward.leader_id.is_none_or(|leader| leader == self.identity.me.id)
             && self.metrics().state == ServerState::Leader
     }
@@ -290,8 +362,12 @@ impl<A: AsyncRuntime> Member<A> {
         ProposeError::Stopped(self.reason(&Fatal::Stopped))
     }
 
+    /// What is said to who asked while the library did not run: while it is exchanged, this member leads nobody.
     pub(crate) fn fatal(&self, error: &Fatal<Types<A>>) -> ProposeError {
-        ProposeError::Stopped(self.reason(error))
+        match error {
+            Fatal::Stopped if !self.seat.has_ended() => ProposeError::NotLeader { leader: None },
+            Fatal::Stopped | Fatal::StorageError(_) | Fatal::Panicked => ProposeError::Stopped(self.reason(error)),
+        }
     }
 
     pub(crate) fn reason(&self, error: &Fatal<Types<A>>) -> String {
@@ -308,6 +384,51 @@ impl<A: AsyncRuntime> Member<A> {
             #[cfg(test)]
             Threads::Simulated => WallMs(self.state.read().clock.now().0),
         }
+    }
+}
+
+/// What the library is started with, each time anew.
+struct Parts<A: AsyncRuntime> {
+    settings: Settings,
+    file: Arc<DataFile>,
+    reader: Reader,
+    writer: Writer<A>,
+    state: Arc<State<A>>,
+    builder: Builder<A>,
+    /// One store at a time: what ran before may be applying entries still.
+    turns: Arc<Semaphore>,
+}
+
+// A derive would ask the runtime for it.
+impl<A: AsyncRuntime> Clone for Parts<A> {
+    fn clone(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            file: Arc::clone(&self.file),
+            reader: self.reader.clone(),
+            writer: self.writer.clone(),
+            state: Arc::clone(&self.state),
+            builder: self.builder.clone(),
+            turns: Arc::clone(&self.turns),
+        }
+    }
+}
+
+impl<A: AsyncRuntime> Parts<A> {
+    async fn start<N>(self, timing: Timing, network: N) -> Result<Raft<A>, OpenError>
+    where
+        N: RaftNetworkFactory<Types<A>>,
+        N::Network: NetSnapshot<Types<A>, SnapshotData = Image>,
+    {
+        let Self { settings, file, reader, writer, state, builder, turns } = self;
+        let refused = |error: &dyn std::fmt::Display| file.refusal(io::Error::other(error.to_string()));
+        let turn = turns.acquire_owned().await.map_err(|error| refused(&error))?;
+        // The library takes all that is in the log for durable.
+        writer.write(Change::Nothing).await.map_err(|error| refused(&error))?;
+        let config = Arc::new(config(&Settings { timing, ..settings.clone() })?);
+        let (log, store) = (Log::new(reader, writer), Store::new(state, builder, turn));
+        let started = Raft::<A>::new(settings.me.id, config, network, log, store).await;
+        started.map_err(|error| refused(&error))
     }
 }
 
@@ -337,7 +458,17 @@ impl Drop for Place<'_> {
     }
 }
 
-/// What the disk said, out of the library's error.
-fn storage_error<A: AsyncRuntime>(error: Fatal<Types<A>>) -> io::Error {
-    io::Error::other(error.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proposals_beyond_their_number_are_told_busy_and_leave_no_trace() {
+        let waiting = AtomicUsize::new(PROPOSALS_MAX - 1);
+        let last = Place::take(&waiting).unwrap();
+        assert_eq!(Place::take(&waiting).err(), Some(ProposeError::Busy));
+        drop(last);
+        assert_eq!(waiting.load(Ordering::Relaxed), PROPOSALS_MAX - 1);
+        assert!(Place::take(&waiting).is_ok());
+    }
 }

@@ -26,7 +26,7 @@ impl<A: AsyncRuntime> Member<A> {
         }
         let joined = self.join(cluster).await.map_err(|error| FoundError::Stopped(error.to_string()))?;
         joined.map_err(FoundError::AlreadyFounded)?;
-        match self.raft.initialize(set).await {
+        match self.raft().initialize(set).await {
             Ok(()) => Ok(()),
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(FoundError::AlreadyFounded(cluster)),
             Err(RaftError::APIError(InitializeError::NotInMembers(_))) => {
@@ -72,19 +72,19 @@ impl<A: AsyncRuntime> Member<A> {
     /// Makes exactly these members voters; the others stay without a vote.
     pub(crate) async fn set_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), ChangeError> {
         self.check_quorum(&voters)?;
-        let change = self.raft.change_membership(voters, true).await;
+        let change = self.raft().change_membership(voters, true).await;
         self.changed(change.map(drop))
     }
 
     async fn change(&self, change: ChangeMembers<NodeId, Peer>) -> Result<(), ChangeError> {
-        let change = self.raft.change_membership(change, true).await;
+        let change = self.raft().change_membership(change, true).await;
         self.changed(change.map(drop))
     }
 
     fn changed(&self, change: Result<(), RaftError<Types<A>, ClientWriteError<Types<A>>>>) -> Result<(), ChangeError> {
         match change {
             Ok(()) => Ok(()),
-            Err(RaftError::Fatal(error)) => Err(ChangeError::Stopped(self.reason(&error))),
+            Err(RaftError::Fatal(error)) => Err(self.fatal(&error).into()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
                 if self.metrics().state == ServerState::Leader {
                     Err(ChangeError::NoQuorum { missing: self.missing() })
@@ -114,7 +114,7 @@ impl<A: AsyncRuntime> Member<A> {
             let matching = metrics.replication.as_ref()?.get(id)?.map_or(0, |log_id| log_id.index);
             let heard = (*metrics.heartbeat.as_ref()?.get(id)?)?.elapsed();
             let near = last.saturating_sub(matching) <= PROMOTION_LAG;
-            Some(near && heard <= self.settings.timing.election_max)
+            Some(near && heard <= self.timing().election_max)
         };
         let me = self.identity.me.id;
         let answering = voters.iter().filter(|id| **id == me || answers(id).unwrap_or(false)).count();
@@ -146,11 +146,11 @@ impl<A: AsyncRuntime> Member<A> {
                 *nearest.ok_or(ChangeError::Member(me, "is the only voter that answers"))?
             }
         };
-        let sent = self.raft.trigger().transfer_leader(to).await;
-        sent.map_err(|error| ChangeError::Stopped(self.reason(&error)))?;
-        let mut server = self.raft.server_metrics();
+        let sent = self.raft().trigger().transfer_leader(to).await;
+        sent.map_err(|error| self.fatal(&error))?;
+        let mut server = self.raft().server_metrics();
         let started = A::Instant::now();
-        let patience = self.settings.timing.election_max.saturating_mul(3);
+        let patience = self.timing().election_max.saturating_mul(3);
         loop {
             let leader = server.borrow_and_update().current_leader;
             if leader.is_some_and(|leader| leader != me) {

@@ -20,8 +20,9 @@ use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
 use openraft::rt::{BoxFuture, BoxStream};
 use openraft::{AsyncRuntime, OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2, async_runtime};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
+use crate::contacts::{Asked, Contacts};
 use crate::frames::Kind;
 use crate::hello::StreamKind;
 use crate::image::Image;
@@ -33,20 +34,22 @@ use crate::limits::{
 use crate::link::{Link, LinkError, Pending};
 use crate::me::Identity;
 use crate::peer::{NodeId, Peer};
-use crate::raft_frames::{Answered, Append, Appended, Piece, PieceTaken, read, write};
+use crate::raft_frames::{
+    Answered, Append, Appended, Nonsense, Piece, PieceTaken, check_term, check_vote_answer, read, write,
+};
 use crate::transport::Transport;
 use crate::types::Types;
 
-/// Ways to all members.
+/// Ways to all members. Every clone is the same, with the same streams.
 pub(crate) struct Network<T, A: AsyncRuntime> {
     transport: Arc<T>,
     identity: Arc<Identity>,
     contacts: Arc<Contacts<A>>,
-    lanes: BTreeMap<NodeId, [Arc<Lane<T, A>>; 2]>,
+    lanes: Arc<Mutex<Lanes<T, A>>>,
 }
 
-/// When members last answered.
-pub(crate) struct Contacts<A: AsyncRuntime>(Mutex<BTreeMap<NodeId, A::Instant>>);
+/// Of each member the stream for the log and the one for control.
+type Lanes<T, A> = BTreeMap<NodeId, [Arc<Lane<T, A>>; 2]>;
 
 /// The way to one member, for one task of the library.
 pub(crate) struct Member<T, A: AsyncRuntime> {
@@ -60,21 +63,33 @@ pub(crate) struct Member<T, A: AsyncRuntime> {
 
 impl<T: Transport, A: AsyncRuntime> Network<T, A> {
     pub(crate) fn new(transport: Arc<T>, identity: Arc<Identity>) -> Self {
-        Self { transport, identity, contacts: Arc::default(), lanes: BTreeMap::new() }
+        Self { transport, identity, contacts: Arc::default(), lanes: Arc::default() }
     }
 
-    /// When members last answered; lives on without the network.
-    #[allow(dead_code, reason = "for the status")]
+    /// What is known of the members; lives on without the network.
     pub(crate) fn contacts(&self) -> Arc<Contacts<A>> {
         self.contacts.clone()
     }
 
-    fn member(&mut self, target: NodeId, node: &Peer) -> Member<T, A> {
-        if self.lanes.len() >= PEERS_MAX {
-            self.lanes.retain(|_, [log, _]| Arc::strong_count(log) > 1);
+    /// How long a member takes to say that it is there; `None` if it does not within `patience`.
+    pub(crate) async fn round_trip(&self, to: &Peer, patience: Duration) -> Option<Duration> {
+        let member = self.member(to.id, to);
+        let asking = async {
+            let link = member.control.link(member.address()).await.ok()?;
+            let sent = <A::Instant as async_runtime::Instant>::now();
+            link.ping().await.ok()?;
+            Some(async_runtime::Instant::elapsed(&sent))
+        };
+        A::timeout(patience, asking).await.ok()?
+    }
+
+    fn member(&self, target: NodeId, node: &Peer) -> Member<T, A> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if lanes.len() >= PEERS_MAX {
+            lanes.retain(|_, [log, _]| Arc::strong_count(log) > 1);
         }
         let new = || lane(&self.transport, &self.identity, target);
-        let [log, control] = self.lanes.entry(target).or_insert_with(|| [new(), new()]).clone();
+        let [log, control] = lanes.entry(target).or_insert_with(|| [new(), new()]).clone();
         Member {
             peer: Peer { id: target, ..node.clone() },
             identity: self.identity.clone(),
@@ -85,27 +100,20 @@ impl<T: Transport, A: AsyncRuntime> Network<T, A> {
     }
 }
 
+// A derive would ask the transport for it.
+impl<T, A: AsyncRuntime> Clone for Network<T, A> {
+    fn clone(&self) -> Self {
+        Self {
+            transport: self.transport.clone(),
+            identity: self.identity.clone(),
+            contacts: self.contacts.clone(),
+            lanes: self.lanes.clone(),
+        }
+    }
+}
+
 fn lane<T: Transport, A: AsyncRuntime>(transport: &Arc<T>, me: &Arc<Identity>, to: NodeId) -> Arc<Lane<T, A>> {
     Lane::new(transport.clone(), Some(me.clone()), StreamKind::Raft, to, MEMBER_PATIENCE)
-}
-
-impl<A: AsyncRuntime> Contacts<A> {
-    /// How long ago a member answered this one; `None` if it never did.
-    #[allow(dead_code, reason = "for the status")]
-    pub(crate) fn last_answered(&self, id: NodeId) -> Option<Duration> {
-        let contacts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        contacts.get(&id).map(async_runtime::Instant::elapsed)
-    }
-
-    fn answered(&self, id: NodeId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, async_runtime::Instant::now());
-    }
-}
-
-impl<A: AsyncRuntime> Default for Contacts<A> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
 }
 
 impl<T: Transport, A: AsyncRuntime> RaftNetworkFactory<Types<A>> for Network<T, A> {
@@ -138,6 +146,7 @@ impl<T: Transport, A: AsyncRuntime> Member<T, A> {
         kind: Kind,
         action: RPCTypes,
         body: impl FnOnce(&mut Vec<u8>) + Send,
+        check: impl FnOnce(&R) -> Result<(), Nonsense> + Send,
         option: &RPCOption,
     ) -> Result<R, RPCError<Types<A>>>
     where
@@ -148,10 +157,18 @@ impl<T: Transport, A: AsyncRuntime> Member<T, A> {
             let pending = link.ask(kind, body).await.map_err(broken::<A>)?;
             let answer = pending.await.map_err(broken::<A>)?;
             self.contacts.answered(self.peer.id);
-            let answer: Answered<R> = read(&answer).map_err(|error| Unreachable::new(&error))?;
-            answer.map_err(|reason| RPCError::Unreachable(Unreachable::from_string(reason)))
+            let answer: Answered<R> = read(&answer).map_err(|nonsense| self.disbelieve(&nonsense))?;
+            let answer = answer.map_err(|reason| RPCError::Unreachable(Unreachable::from_string(reason)))?;
+            check(&answer).map_err(|nonsense| self.disbelieve(&nonsense))?;
+            Ok(answer)
         };
         A::timeout(option.soft_ttl(), asking).await.unwrap_or_else(|_| Err(self.late(action, option.soft_ttl())))
+    }
+
+    /// What a member said cannot be: it is as good as not reached.
+    fn disbelieve(&self, nonsense: &Nonsense) -> Unreachable<Types<A>> {
+        self.contacts.disbelieved(self.peer.id, nonsense);
+        Unreachable::new(nonsense)
     }
 
     fn late(&self, action: RPCTypes, timeout: Duration) -> RPCError<Types<A>> {
@@ -188,9 +205,12 @@ impl<T: Transport, A: AsyncRuntime> Member<T, A> {
             let answer: Result<_, _> = A::timeout(patience, answer).await;
             let answer = answer.map_err(|_| self.late(RPCTypes::InstallSnapshot, patience))?.map_err(broken::<A>)?;
             self.contacts.answered(self.peer.id);
-            match read(&answer).map_err(|error| Unreachable::new(&error))? {
+            match read(&answer).map_err(|nonsense| self.disbelieve(&nonsense))? {
                 PieceTaken::More => {}
-                PieceTaken::Installed(vote) => return Ok(SnapshotResponse::new(vote)),
+                PieceTaken::Installed(vote) => {
+                    check_term(&vote).map_err(|nonsense| self.disbelieve(&nonsense))?;
+                    return Ok(SnapshotResponse::new(vote));
+                }
                 PieceTaken::Lost => return Err(NetworkError::from_string("another snapshot came between").into()),
                 PieceTaken::Refused(reason) => return Err(Unreachable::from_string(reason).into()),
             }
@@ -213,6 +233,7 @@ fn broken<A: AsyncRuntime>(error: LinkError) -> RPCError<Types<A>> {
 
 /// An append on its way, with the room it takes.
 struct Sent {
+    asked: Asked,
     answer: Pending,
     _room: tokio::sync::OwnedSemaphorePermit,
 }
@@ -220,13 +241,22 @@ struct Sent {
 async fn send_append<A: AsyncRuntime>(
     link: Link,
     room: Arc<Semaphore>,
-    request: AppendEntriesRequest<Types<A>>,
+    append: Append,
+    asked: Asked,
 ) -> Result<Sent, RPCError<Types<A>>> {
-    let append = Append::new(request);
     let size = u32::try_from(append.size().min(OUTBOX_BYTES)).unwrap_or(u32::MAX);
     let room = room.acquire_many_owned(size).await.map_err(|error| NetworkError::new(&error))?;
     let answer = link.ask(Kind::Append, |out| write(&append, out)).await.map_err(broken::<A>)?;
-    Ok(Sent { answer, _room: room })
+    Ok(Sent { asked, answer, _room: room })
+}
+
+/// How many appends go out before the first of them is answered.
+fn in_flight() -> usize {
+    #[cfg(test)]
+    if crate::tests::edges::is_on(crate::tests::edges::Edge::OneInFlight) {
+        return 1;
+    }
+    APPENDS_IN_FLIGHT
 }
 
 type AppendResult<A> = Result<StreamAppendResult<Types<A>>, RPCError<Types<A>>>;
@@ -254,18 +284,30 @@ impl<T: Transport, A: AsyncRuntime> RaftNetworkV2<Types<A>> for Member<T, A> {
         S: Stream<Item = AppendEntriesRequest<Types<A>>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
-            let link = self.appends.link(self.address()).await.map_err(unreachable::<A>)?;
+            // Made for the first request, not before: after failures the library pauses before it gives one, and nowhere else.
+            let link = Arc::new(OnceCell::new());
             let room = Arc::new(Semaphore::new(OUTBOX_BYTES));
             let patience = ANSWER_PATIENCE.max(option.soft_ttl());
             let member = &*self;
-            let sent = requests.then(move |request| send_append::<A>(link.clone(), room.clone(), request));
+            let sent = requests.then(move |request| {
+                let (link, room) = (link.clone(), room.clone());
+                let append = Append::new(request);
+                let asked = member.contacts.asked(member.peer.id, &append);
+                async move {
+                    let opening = async || member.appends.link(member.address()).await.map_err(unreachable::<A>);
+                    let link: &Link = link.get_or_try_init(opening).await?;
+                    send_append::<A>(link.clone(), room, append, asked).await
+                }
+            });
             let answers = sent.map(move |sent| async move {
-                let Sent { answer, _room } = sent?;
+                let Sent { asked, answer, _room } = sent?;
                 let answer = A::timeout(patience, answer).await;
                 let answer =
                     answer.map_err(|_| member.late(RPCTypes::AppendEntries, patience))?.map_err(broken::<A>)?;
                 member.contacts.answered(member.peer.id);
-                let answer: Appended = read(&answer).map_err(|error| Unreachable::new(&error))?;
+                let answer: Appended = read(&answer).map_err(|nonsense| member.disbelieve(&nonsense))?;
+                asked.judge(&answer).map_err(|nonsense| member.disbelieve(&nonsense))?;
+                member.contacts.appended(member.peer.id, &asked, &answer);
                 answer.result().map_err(|reason| Unreachable::from_string(reason).into())
             });
             let ended_by_first_error = |ended: &mut bool, answer: AppendResult<A>| {
@@ -274,7 +316,7 @@ impl<T: Transport, A: AsyncRuntime> RaftNetworkV2<Types<A>> for Member<T, A> {
                 std::future::ready(answer)
             };
             let answers: BoxStream<'s, AppendResult<A>> =
-                Box::pin(answers.buffered(APPENDS_IN_FLIGHT).scan(false, ended_by_first_error));
+                Box::pin(answers.buffered(in_flight()).scan(false, ended_by_first_error));
             Ok(answers)
         })
     }
@@ -284,7 +326,7 @@ impl<T: Transport, A: AsyncRuntime> RaftNetworkV2<Types<A>> for Member<T, A> {
         request: VoteRequest<Types<A>>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types<A>>, RPCError<Types<A>>> {
-        self.ask(Kind::Vote, RPCTypes::Vote, |out| write(&request, out), &option).await
+        self.ask(Kind::Vote, RPCTypes::Vote, |out| write(&request, out), check_vote_answer, &option).await
     }
 
     async fn pre_vote(
@@ -292,7 +334,7 @@ impl<T: Transport, A: AsyncRuntime> RaftNetworkV2<Types<A>> for Member<T, A> {
         request: VoteRequest<Types<A>>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types<A>>, RPCError<Types<A>>> {
-        self.ask(Kind::PreVote, RPCTypes::Vote, |out| write(&request, out), &option).await
+        self.ask(Kind::PreVote, RPCTypes::Vote, |out| write(&request, out), check_vote_answer, &option).await
     }
 
     async fn full_snapshot(
@@ -313,7 +355,7 @@ impl<T: Transport, A: AsyncRuntime> RaftNetworkV2<Types<A>> for Member<T, A> {
         request: TransferLeaderRequest<Types<A>>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types<A>>, RPCError<Types<A>>> {
-        self.ask(Kind::Transfer, RPCTypes::TransferLeader, |out| write(&request, out), &option).await
+        self.ask(Kind::Transfer, RPCTypes::TransferLeader, |out| write(&request, out), |_| Ok(()), &option).await
     }
 
     /// Short: a member that comes back is to be caught up at once, and a try costs one refused connection.
@@ -322,3 +364,7 @@ impl<T: Transport, A: AsyncRuntime> RaftNetworkV2<Types<A>> for Member<T, A> {
         Some(Backoff::new(growing.into_iter().chain(std::iter::repeat(Duration::from_millis(50)))))
     }
 }
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+pub(crate) mod tests;

@@ -4,12 +4,14 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::frames::{self, Frame};
+use crate::hello::StreamKind;
 use crate::limits::{OUTBOX_BYTES, OUTBOX_FRAMES};
 
 /// Bytes that one write gathers, and that one read makes room for. Ours: a few dozen messages in one call to the system.
@@ -109,16 +111,25 @@ impl Drop for Outgoing {
     }
 }
 
-/// Writes what is queued until every [`Outbox`] is gone; `moved` counts the bytes.
+/// Writes what is queued until every [`Outbox`] is gone; `moved` counts the bytes. Calls wait for others that are about to
+/// be queued, to travel together; what Raft says never waits.
 ///
 /// # Errors
 /// The stream breaks.
-pub(crate) async fn write_frames<W>(mut outgoing: Outgoing, writer: &mut W, moved: &Moved) -> io::Result<()>
+pub(crate) async fn write_frames<W>(
+    mut outgoing: Outgoing,
+    writer: &mut W,
+    kind: StreamKind,
+    moved: &Moved,
+) -> io::Result<()>
 where
     W: AsyncWrite + Unpin,
 {
     let mut gathered = Vec::with_capacity(GATHERED);
     while let Some(first) = outgoing.frames.recv().await {
+        if kind == StreamKind::Calls {
+            others_first().await;
+        }
         let mut next = Some(first);
         while let Some(queued) = next.take() {
             if queued.bytes.len() < GATHERED {
@@ -137,6 +148,20 @@ where
         writer.flush().await?;
     }
     writer.shutdown().await
+}
+
+/// Lets the tasks run that are ready.
+async fn others_first() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 async fn write_counted<W: AsyncWrite + Unpin>(writer: &mut W, mut bytes: &[u8], moved: &Moved) -> io::Result<()> {

@@ -4,13 +4,14 @@
 use bytes::Bytes;
 use folkmoot_coordination::{CodecError, SNAPSHOT_VERSION, codec};
 use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult};
+use openraft::raft::{TransferLeaderRequest, VoteRequest, VoteResponse};
 use openraft::{AsyncRuntime, EntryPayload};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_PIECE_BYTES};
 use crate::peer::NodeId;
 use crate::replica::version_of;
-use crate::types::{ImageMeta, LogEntry, LogId, Types, Vote};
+use crate::types::{ImageMeta, Leader, LogEntry, LogId, Types, Vote};
 
 /// Bytes beside the payload that a message, or an entry in it, is counted with.
 const ENVELOPE: usize = 64;
@@ -65,7 +66,7 @@ pub(crate) enum PieceTaken {
 /// The answer to a question about votes, or why there is none.
 pub(crate) type Answered<T> = Result<T, String>;
 
-/// Why a request does not add up. The stream it came on is closed.
+/// Why a message does not add up. A request closes the stream it came on, an answer is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Nonsense {
     #[error("a message that cannot be read: {0}")]
@@ -86,12 +87,38 @@ pub(crate) enum Nonsense {
     SnapshotSize(u64),
     #[error("a piece of a snapshot whose checksum is wrong")]
     Checksum,
+    #[error("a snapshot whose members were made so by entry {0}, which is not in it")]
+    Members(u64),
+    #[error("a snapshot that ends with entry {0}, where another entry is committed here")]
+    Contradiction(u64),
+    #[error("an answer about entry {0} of the log, about which it was not asked")]
+    NotSent(u64),
+    #[error(
+        "it lacks entry {0} of the log, which it had: its disk has lost something, or an old copy of its data directory was \
+         put back; it has to come back with an empty one"
+    )]
+    Lost(u64),
 }
 
 impl Append {
     pub(crate) fn new<A: AsyncRuntime>(request: AppendEntriesRequest<Types<A>>) -> Self {
         let AppendEntriesRequest { vote, prev_log_id, entries, leader_commit } = request;
         Self { vote, before: prev_log_id, committed: leader_commit, entries }
+    }
+
+    /// The leader whose it is.
+    pub(crate) fn leader(&self) -> Leader {
+        self.vote.leader_id
+    }
+
+    /// The entry that is to stand before it.
+    pub(crate) fn before(&self) -> Option<LogId> {
+        self.before
+    }
+
+    /// The last entry that the follower has when it has taken this.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.entries.last().map(|entry| entry.log_id).or(self.before)
     }
 
     /// About how many bytes it takes.
@@ -160,6 +187,10 @@ impl Piece {
         if self.meta.last_log_id.is_some_and(|last| last.leader_id > self.vote.leader_id) {
             return Err(Nonsense::Future);
         }
+        let members = *self.meta.last_membership.log_id();
+        if members > self.meta.last_log_id {
+            return Err(Nonsense::Members(members.map_or(0, |id| id.index)));
+        }
         if self.length > SNAPSHOT_BYTES_MAX || self.length == 0 {
             return Err(Nonsense::SnapshotSize(self.length));
         }
@@ -186,16 +217,53 @@ impl Piece {
 const NUMBER_MAX: u64 = u64::MAX / 2;
 
 /// Whether an entry can have this name.
-pub(crate) fn check_id(id: Option<LogId>) -> Result<(), Nonsense> {
+fn check_id(id: Option<LogId>) -> Result<(), Nonsense> {
     let largest = id.map(|id| id.index.max(id.leader_id.term));
     largest.filter(|number| *number > NUMBER_MAX).map_or(Ok(()), |number| Err(Nonsense::Number(number)))
 }
 
-/// Whether a vote is the sender's own, and as far decided as the message says.
-pub(crate) fn check_vote(vote: &Vote, from: NodeId, elected: bool) -> Result<(), Nonsense> {
-    if vote.leader_id.term > NUMBER_MAX {
-        return Err(Nonsense::Number(vote.leader_id.term));
+/// Whether a snapshot that ends with `last` can be of the log in which everything up to `committed` stands for ever.
+pub(crate) fn check_snapshot(last: Option<LogId>, committed: Option<LogId>) -> Result<(), Nonsense> {
+    match (last, committed) {
+        (Some(last), Some(committed)) if last > committed && last.index <= committed.index => {
+            Err(Nonsense::Contradiction(last.index))
+        }
+        (Some(_) | None, _) => Ok(()),
     }
+}
+
+/// Whether there can be such a vote, whosever it is.
+pub(crate) fn check_term(vote: &Vote) -> Result<(), Nonsense> {
+    if vote.leader_id.term > NUMBER_MAX { Err(Nonsense::Number(vote.leader_id.term)) } else { Ok(()) }
+}
+
+/// Whether a member can ask for a vote so.
+pub(crate) fn check_vote_request<A: AsyncRuntime>(
+    request: &VoteRequest<Types<A>>,
+    from: NodeId,
+) -> Result<(), Nonsense> {
+    check_vote(&request.vote, from, false)?;
+    check_id(request.last_log_id)
+}
+
+/// Whether a member can answer so when it is asked for its vote.
+pub(crate) fn check_vote_answer<A: AsyncRuntime>(answer: &VoteResponse<Types<A>>) -> Result<(), Nonsense> {
+    check_term(&answer.vote)?;
+    check_id(answer.last_log_id)
+}
+
+/// Whether a leader can hand over so.
+pub(crate) fn check_transfer<A: AsyncRuntime>(
+    request: &TransferLeaderRequest<Types<A>>,
+    from: NodeId,
+) -> Result<(), Nonsense> {
+    check_vote(request.from_leader(), from, true)?;
+    check_id(request.last_log_id().copied())
+}
+
+/// Whether a vote is the sender's own, and as far decided as the message says.
+fn check_vote(vote: &Vote, from: NodeId, elected: bool) -> Result<(), Nonsense> {
+    check_term(vote)?;
     if vote.leader_id.node_id != from {
         return Err(Nonsense::Impostor(vote.leader_id.node_id));
     }

@@ -1,7 +1,8 @@
 //! The answering side of Raft's network: frames of another member in, Raft asked, answers out.
 //!
 //! Appends go through one pipeline per stream, in order, and are answered in order. Votes are looked at beside them. A
-//! snapshot is put together in memory, one at a time for the whole member: a newer one takes the place of an older one.
+//! snapshot is put together in memory, one at a time for the whole member: a newer one takes the place of an older one. It
+//! is read before Raft hears of it: from there on one that cannot be used would end the member.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,23 +12,28 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use openraft::raft::TransferLeaderRequest;
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
-use openraft::storage::RaftStateMachine;
-use openraft::{AsyncRuntime, Raft, async_runtime};
+use openraft::{AsyncRuntime, async_runtime};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::frames::{self, Frame, Kind};
+use crate::hello::StreamKind;
 use crate::image::Image;
 use crate::limits::{APPENDS_IN_FLIGHT, APPENDS_QUEUED, QUESTIONS_AT_ONCE, SERVED_SILENCE};
+use crate::member::Member;
 use crate::outbox::{Frames, Moved, Outbox, outbox, write_frames};
 use crate::peer::NodeId;
-use crate::raft_frames::{Answered, Append, Appended, Nonsense, Piece, PieceTaken, check_vote, read, write};
+use crate::raft_frames::{
+    Answered, Append, Appended, Nonsense, Piece, PieceTaken, check_snapshot, check_transfer, check_vote_request, read,
+    write,
+};
+use crate::store::read_image;
 use crate::types::{ImageMeta, Snapshot, Types, Vote};
 
 /// What serves the streams of other members.
-pub(crate) struct Receiver<A: AsyncRuntime, SM: RaftStateMachine<Types<A>>> {
-    raft: Raft<Types<A>, SM>,
+pub(crate) struct Receiver<A: AsyncRuntime> {
+    member: Arc<Member<A>>,
     arriving: Arc<Mutex<Arriving>>,
 }
 
@@ -42,8 +48,8 @@ struct Arriving {
 }
 
 /// One stream of another member.
-struct Served<A: AsyncRuntime, SM: RaftStateMachine<Types<A>>> {
-    raft: Raft<Types<A>, SM>,
+struct Served<A: AsyncRuntime> {
+    member: Arc<Member<A>>,
     arriving: Arc<Mutex<Arriving>>,
     from: NodeId,
     outbox: Outbox,
@@ -61,13 +67,9 @@ struct Pipeline<A: AsyncRuntime> {
     ended: Arc<AtomicBool>,
 }
 
-impl<A, SM> Receiver<A, SM>
-where
-    A: AsyncRuntime,
-    SM: RaftStateMachine<Types<A>, SnapshotData = Image>,
-{
-    pub(crate) fn new(raft: Raft<Types<A>, SM>) -> Self {
-        Self { raft, arriving: Arc::default() }
+impl<A: AsyncRuntime> Receiver<A> {
+    pub(crate) fn new(member: Arc<Member<A>>) -> Self {
+        Self { member, arriving: Arc::default() }
     }
 
     /// Serves a stream whose hello was accepted, until it ends.
@@ -82,7 +84,7 @@ where
         let (outbox, outgoing) = outbox();
         let moved = Moved::default();
         let mut served = Served {
-            raft: self.raft.clone(),
+            member: self.member.clone(),
             arriving: self.arriving.clone(),
             from,
             outbox,
@@ -97,7 +99,7 @@ where
             }
             Ok(())
         });
-        let writing = write_frames(outgoing, &mut writer, &moved);
+        let writing = write_frames(outgoing, &mut writer, StreamKind::Raft, &moved);
         match A::select3(reading, writing, silence::<A>(&moved)).await {
             async_runtime::Select3::First(ended) | async_runtime::Select3::Second(ended) => ended,
             async_runtime::Select3::Third(()) => Ok(()),
@@ -121,18 +123,14 @@ fn answer<T: Serialize>(id: u64, answer: &T) -> Bytes {
     frames::written(Kind::Answer, id, |out| write(answer, out)).unwrap_or_default()
 }
 
-impl<A, SM> Served<A, SM>
-where
-    A: AsyncRuntime,
-    SM: RaftStateMachine<Types<A>, SnapshotData = Image>,
-{
+impl<A: AsyncRuntime> Served<A> {
     async fn take(&mut self, frame: Frame) -> io::Result<()> {
         match frame.kind {
             Kind::Append => self.append(frame.id, &frame.body).await.map_err(io::Error::other),
             Kind::Vote | Kind::PreVote => {
                 let request: VoteRequest<Types<A>> = read(&frame.body).map_err(io::Error::other)?;
-                check_vote(&request.vote, self.from, false).map_err(io::Error::other)?;
-                let raft = self.raft.clone();
+                check_vote_request::<A>(&request, self.from).map_err(io::Error::other)?;
+                let raft = self.member.raft();
                 let asking = async move {
                     let pre_vote = frame.kind == Kind::PreVote;
                     let response = if pre_vote { raft.pre_vote(request).await } else { raft.vote(request).await };
@@ -143,8 +141,8 @@ where
             }
             Kind::Transfer => {
                 let request: TransferLeaderRequest<Types<A>> = read(&frame.body).map_err(io::Error::other)?;
-                check_vote(request.from_leader(), self.from, true).map_err(io::Error::other)?;
-                let raft = self.raft.clone();
+                check_transfer::<A>(&request, self.from).map_err(io::Error::other)?;
+                let raft = self.member.raft();
                 let asking =
                     async move { raft.handle_transfer_leader(request).await.map_err(|error| error.to_string()) };
                 self.question(frame.id, asking).await;
@@ -217,7 +215,7 @@ where
         let (ids, mut numbers) = mpsc::channel::<u64>(2 * APPENDS_IN_FLIGHT);
         let ended = Arc::new(AtomicBool::new(false));
         let incoming = stream::unfold(incoming, |mut incoming| async move { Some((incoming.recv().await?, incoming)) });
-        let answers = self.raft.stream_append(incoming);
+        let answers = self.member.raft().stream_append(incoming);
         let (outbox, end) = (self.outbox.clone(), ended.clone());
         drop(A::spawn(async move {
             let mut answers = std::pin::pin!(answers);
@@ -256,18 +254,39 @@ where
             Err(taken) => drop(self.outbox.send(answer(id, &taken)).await),
             Ok(bytes) => {
                 let Ok(place) = self.questions.clone().acquire_owned().await else { return Ok(()) };
-                let (raft, snapshot) = (self.raft.clone(), Snapshot { meta: piece.meta, snapshot: Image::new(bytes) });
+                let (member, from) = (self.member.clone(), self.from);
                 self.beside(place, id, async move {
-                    let installed = raft.install_full_snapshot(piece.vote, snapshot).await;
-                    installed.map_or_else(
-                        |fatal| PieceTaken::Refused(fatal.to_string()),
-                        |response| PieceTaken::Installed(response.vote),
-                    )
+                    install(&member, piece.vote, piece.meta, bytes).await.unwrap_or_else(|reason| {
+                        tracing::warn!(member = %from, %reason, "a snapshot of a member is not taken");
+                        PieceTaken::Refused(reason)
+                    })
                 });
             }
         }
         Ok(())
     }
+}
+
+/// Gives a whole snapshot to Raft, if it can be used; `Err` says why not.
+async fn install<A: AsyncRuntime>(
+    member: &Member<A>,
+    vote: Vote,
+    meta: ImageMeta,
+    bytes: Bytes,
+) -> Result<PieceTaken, String> {
+    let raft = member.raft();
+    let committed = raft.with_raft_state(|state| state.local_committed().copied()).await;
+    let committed = committed.map_err(|fatal| fatal.to_string())?;
+    check_snapshot(meta.last_log_id, committed).map_err(|nonsense| nonsense.to_string())?;
+    let image = if meta.last_log_id > committed {
+        let replica =
+            read_image(member.threads, bytes.clone(), meta.clone()).await.map_err(|error| error.to_string())?;
+        Image::received(bytes, replica)
+    } else {
+        Image::new(bytes)
+    };
+    let installed = raft.install_full_snapshot(vote, Snapshot { meta, snapshot: image }).await;
+    installed.map(|response| PieceTaken::Installed(response.vote)).map_err(|fatal| fatal.to_string())
 }
 
 impl Arriving {

@@ -1,7 +1,7 @@
 //! Streams that other agents have made: the hello decides what they are for. Calls are answered as they are done, in any
 //! order; everything one stream can hold at a time is bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -17,11 +17,12 @@ use crate::hello::{GreetError, StreamKind, welcome};
 use crate::here::{Here, reply_of};
 use crate::limits::{
     BACKUP_BYTES_MAX, CALL_BYTES_PER_STREAM, CALLS_PER_STREAM, COMPLAINT_PAUSE, COMPLAINTS_REMEMBERED,
-    FOUNDING_BYTES_MAX, FOUNDING_PATIENCE, FRAME_BYTES_MAX, HELLO_PATIENCE,
+    FOUNDING_BYTES_MAX, FOUNDING_PATIENCE, FRAME_BYTES_MAX, HELLO_PATIENCE, LONG_REFUSED,
 };
 use crate::outbox::{Frames, Moved, NotQueued, Outbox, outbox, write_frames};
 use crate::peer::NodeId;
 use crate::receive::silence;
+use crate::refused::Refused;
 use crate::types::Tokio;
 
 /// A request to this member's founding machine.
@@ -122,6 +123,7 @@ impl Serving {
             tasks: JoinSet::new(),
             by_id: HashMap::new(),
             long: None,
+            refused: HashSet::new(),
             one_long: self.long.clone(),
         };
         let reading = async {
@@ -138,7 +140,7 @@ impl Serving {
         };
         tokio::select! {
             ended = reading => ended,
-            ended = write_frames(outgoing, &mut writer, &moved) => ended,
+            ended = write_frames(outgoing, &mut writer, StreamKind::Calls, &moved) => ended,
             () = silence::<Tokio>(&moved) => Ok(()),
         }
     }
@@ -156,6 +158,8 @@ struct Calls {
     by_id: HashMap<u64, AbortHandle>,
     /// A body that comes in parts.
     long: Option<Long>,
+    /// Long requests that were told `Busy`, and the rest of which comes still.
+    refused: HashSet<u64>,
     one_long: Arc<Semaphore>,
 }
 
@@ -170,25 +174,14 @@ impl Calls {
     fn take(&mut self, frame: Frame) -> io::Result<()> {
         match frame.kind {
             Kind::Propose | Kind::Query | Kind::Watch | Kind::Admin | Kind::Founding => self.start(frame),
-            Kind::Part => {
-                if self.long.is_none() {
-                    let leave = self.one_long.clone().try_acquire_owned();
-                    let leave = leave.map_err(|_| io::Error::other("another long request is on its way"))?;
-                    self.long = Some(Long { id: frame.id, body: BytesMut::new(), leave });
-                }
-                let long = self.long.as_mut().filter(|long| long.id == frame.id);
-                let long = long.ok_or_else(|| io::Error::other("parts of two long requests"))?;
-                if long.body.len() + frame.body.len() > BACKUP_BYTES_MAX {
-                    return Err(io::Error::other("a request longer than any may be"));
-                }
-                long.body.extend_from_slice(&frame.body);
-            }
+            Kind::Part => self.part(frame.id, &frame.body)?,
             Kind::Forget => {
                 if let Some(task) = self.by_id.get(&frame.id) {
                     task.abort();
                 }
                 // Given up half-way: its bytes go, and the next long request may come.
                 drop(self.long.take_if(|long| long.id == frame.id));
+                self.refused.remove(&frame.id);
             }
             // Without room, answers are on their way, which is as good.
             Kind::Ping => drop(self.outbox.try_send(short(Kind::Pong, frame.id, &Bytes::new()))),
@@ -199,9 +192,44 @@ impl Calls {
         Ok(())
     }
 
+    /// Takes a part of a long request. One at a time is put together, of all streams; to others is said that there is no
+    /// room, and what is still to come of them goes nowhere.
+    fn part(&mut self, id: u64, body: &Bytes) -> io::Result<()> {
+        if self.refused.contains(&id) {
+            return Ok(());
+        }
+        if self.long.is_none()
+            && let Ok(leave) = self.one_long.clone().try_acquire_owned()
+        {
+            self.long = Some(Long { id, body: BytesMut::new(), leave });
+        }
+        let Some(long) = self.long.as_mut().filter(|long| long.id == id) else {
+            if self.refused.len() >= LONG_REFUSED {
+                return Err(io::Error::other("parts of too many long requests"));
+            }
+            self.refused.insert(id);
+            Refused::count(&self.here.refused().long_calls);
+            self.busy(id);
+            return Ok(());
+        };
+        if long.body.len() + body.len() > BACKUP_BYTES_MAX {
+            return Err(io::Error::other("a request longer than any may be"));
+        }
+        long.body.extend_from_slice(body);
+        Ok(())
+    }
+
+    /// There is no room for this call. A peer that asks on without reading answers loses them.
+    fn busy(&self, id: u64) {
+        drop(self.outbox.try_send(short(Kind::Answer, id, &failed(Failure::Busy))));
+    }
+
     /// Begins a call, in a task of its own.
     fn start(&mut self, frame: Frame) {
         let Frame { kind, id, body } = frame;
+        if self.refused.remove(&id) {
+            return;
+        }
         let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let (body, room) = match self.long.take_if(|long| long.id == id) {
             Some(Long { body: mut long, leave, .. }) => {
@@ -211,9 +239,8 @@ impl Calls {
             None => (body, self.room.clone().try_acquire_many_owned(bytes).ok()),
         };
         let (true, Some(room)) = (self.tasks.len() < CALLS_PER_STREAM, room) else {
-            // A peer that asks on without reading answers loses them.
-            drop(self.outbox.try_send(short(Kind::Answer, id, &failed(Failure::Busy))));
-            return;
+            Refused::count(&self.here.refused().calls);
+            return self.busy(id);
         };
         let (here, founding, refusing) = (self.here.clone(), self.founding.clone(), self.refusing.clone());
         let call = Call { here, founding, refusing, from: self.from, kind, body };

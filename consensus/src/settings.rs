@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{LOG_KEPT, SNAPSHOT_EVERY};
 use crate::peer::Peer;
 
@@ -13,7 +15,8 @@ pub struct Settings {
     pub me: Peer,
     /// The data directory; `raft.redb` is made in it.
     pub directory: PathBuf,
-    /// How long silence is borne.
+    /// How long silence is borne until the round trips to other voters are measured, in this life or in an earlier one
+    /// ([`Timing::START`] by default).
     pub timing: Timing,
     /// Entries after which a snapshot is made ([`SNAPSHOT_EVERY`] by default).
     pub snapshot_every: u64,
@@ -23,13 +26,13 @@ pub struct Settings {
 
 /// How long silence is borne. A leader is replaced after about `election_max` and a draw between the two; round trips between
 /// voters must be short against `election_min`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
     /// The shortest draw of an election timeout.
     pub election_min: Duration,
     /// The longest draw, and how long a heard leader is trusted.
     pub election_max: Duration,
-    /// Between two signs of life of a leader.
+    /// Between two signs of life of a leader, and how long each may take.
     pub heartbeat: Duration,
 }
 
@@ -42,29 +45,50 @@ impl Timing {
         heartbeat: Duration::from_millis(15),
     };
 
-    /// The timing for round trips between voters of this length: the floor, stretched so that the shortest draw is at least
-    /// ten round trips.
+    /// Where nothing is known: right for round trips of 20 ms and stalls of 0.4 s. Ours: a busy machine is not taken for a
+    /// dead one, and a first election is over in a second.
+    pub const START: Self = Self::LEVEL[2];
+
+    /// The longest timing is that of level 4: 0.8 to 1.6 s, where a sign of life may take 240 ms, halfway round the earth and
+    /// back. Ours: a longer one would outlast the calls that wait for the next leader (10 s).
+    pub const LEVELS: u32 = 5;
+
+    /// Each twice the one before. The heartbeats of the first three suit followers at any level, so that a leader need not
+    /// change with them: the floor bears 150 ms of silence. The others are for distances, at which a heartbeat has to be
+    /// longer than a round trip.
+    const LEVEL: [Self; 5] = {
+        const fn level(election_min: u64, heartbeat: u64) -> Timing {
+            Timing {
+                election_min: Duration::from_millis(election_min),
+                election_max: Duration::from_millis(2 * election_min),
+                heartbeat: Duration::from_millis(heartbeat),
+            }
+        }
+        [Self::FLOOR, level(100, 20), level(200, 30), level(400, 60), level(800, 240)]
+    };
+
+    /// The timing of a level, the highest one above [`Timing::LEVELS`] - 1.
+    #[must_use]
+    pub fn at(level: u32) -> Self {
+        let [.., highest] = Self::LEVEL;
+        Self::LEVEL.get(level as usize).copied().unwrap_or(highest)
+    }
+
+    /// The lowest level for these round trips between voters: the shortest draw is at least ten usual ones, and the worst one
+    /// is over before a heard leader is given up.
+    #[must_use]
+    pub fn level_for(usual: Duration, worst: Duration) -> u32 {
+        let enough = |level: &u32| {
+            let Self { election_min, election_max, .. } = Self::at(*level);
+            election_min >= usual.saturating_mul(10) && election_max >= worst
+        };
+        (0..Self::LEVELS).find(enough).unwrap_or(Self::LEVELS - 1)
+    }
+
+    /// The timing for round trips between voters of this length.
     #[must_use]
     pub fn for_round_trip(round_trip: Duration) -> Self {
-        let election_min = Self::FLOOR.election_min.max(round_trip.saturating_mul(10));
-        Self {
-            election_min,
-            election_max: election_min.saturating_mul(2),
-            heartbeat: Self::FLOOR.heartbeat.max(election_min.saturating_mul(3) / 10),
-        }
-    }
-}
-
-impl Default for Timing {
-    /// [`Timing::FLOOR`]; without optimisation this program is several times as slow, and so is this.
-    fn default() -> Self {
-        let Self { election_min, election_max, heartbeat } = Self::FLOOR;
-        let slower = if cfg!(debug_assertions) { 4 } else { 1 };
-        Self {
-            election_min: election_min.saturating_mul(slower),
-            election_max: election_max.saturating_mul(slower),
-            heartbeat: heartbeat.saturating_mul(slower),
-        }
+        Self::at(Self::level_for(round_trip, round_trip))
     }
 }
 
@@ -72,6 +96,6 @@ impl Settings {
     /// The defaults for this member and directory.
     #[must_use]
     pub fn new(me: Peer, directory: PathBuf) -> Self {
-        Self { me, directory, timing: Timing::default(), snapshot_every: SNAPSHOT_EVERY, log_kept: LOG_KEPT }
+        Self { me, directory, timing: Timing::START, snapshot_every: SNAPSHOT_EVERY, log_kept: LOG_KEPT }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use folkmoot_coordination::{LogIndex, Revision, TimeMs, Usage, WallMs};
+use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
 use openraft::{AsyncRuntime, Instant, ServerState};
 
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::keeper::LOOK;
 use crate::member::Member;
 use crate::peer::{ClusterId, NodeId, Peer};
+use crate::refused::Refusals;
+use crate::settings::Timing;
 use crate::types::{LogId, Types};
 
 /// What a member knows, at one moment.
@@ -57,12 +60,18 @@ pub struct Status {
     pub usage: Usage,
     /// Whether a majority answers, as far as this member knows.
     pub quorum: Quorum,
+    /// How long silence is borne at present.
+    pub timing: Timing,
+    /// Round trips to the other voters: the median of the slowest one; `None` until it is measured.
+    pub round_trip: Option<Duration>,
     /// Transactions of the data file so far, each with one sync.
     pub syncs: u64,
     /// Entries written to the log so far: divided by `syncs`, how many share one.
     pub appended: u64,
     /// Bytes of these entries.
     pub appended_bytes: u64,
+    /// What was refused at this member's bounds.
+    pub refused: Refusals,
     /// Why the member has stopped, if it has. It serves nothing any more: end the process.
     pub stopped: Option<String>,
 }
@@ -139,7 +148,7 @@ impl Role {
 /// asks for votes, for three of them.
 pub(crate) fn missing<A: AsyncRuntime>(member: &Member<A>, metrics: &RaftMetrics<Types<A>>) -> Vec<Peer> {
     let membership = metrics.membership_config.membership();
-    let patience = member.settings.timing.election_max;
+    let patience = member.timing().election_max;
     let answers = |id: &NodeId| match &metrics.heartbeat {
         Some(heartbeat) => heartbeat.get(id).copied().flatten().is_some_and(|at| at.elapsed() <= patience),
         None => {
@@ -162,7 +171,7 @@ impl Status {
             ids.filter_map(|id| membership.get_node(&id).cloned()).collect::<Vec<_>>()
         };
         let index = |log_id: &Option<LogId>| LogIndex(log_id.map_or(0, |log_id| log_id.index));
-        let stopped = metrics.running_state.as_ref().err().map(|error| member.reason(error));
+        let stopped = stopped(member, &metrics);
         let writer = member.writer.state();
         let applied = member.state.read();
         let machine = &applied.replica.machine;
@@ -187,12 +196,22 @@ impl Status {
             compacted: machine.compacted(),
             usage: machine.usage(),
             quorum: quorum(member, &metrics),
+            timing: member.timing(),
+            round_trip: member.contacts.get().and_then(|contacts| contacts.round_trip()),
             syncs: writer.syncs.load(Ordering::Relaxed),
             appended: writer.appended.load(Ordering::Relaxed),
             appended_bytes: writer.appended_bytes.load(Ordering::Relaxed),
+            refused: member.refused.so_far(),
             stopped,
         }
     }
+}
+
+/// Why the member has stopped: not while it is about to run again with another timing.
+fn stopped<A: AsyncRuntime>(member: &Member<A>, metrics: &RaftMetrics<Types<A>>) -> Option<String> {
+    let error = metrics.running_state.as_ref().err()?;
+    let exchanged = matches!(error, Fatal::Stopped) && !member.seat.has_ended();
+    (!exchanged).then(|| member.reason(error))
 }
 
 fn role<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>, stopped: bool) -> Role {
@@ -201,10 +220,10 @@ fn role<A: AsyncRuntime>(metrics: &RaftMetrics<Types<A>>, stopped: bool) -> Role
         _ if stopped => Role::Stopped,
         _ if outside => Role::Outside,
         ServerState::Learner => Role::Learner,
-        ServerState::Follower => Role::Follower,
+        // One that is about to run again with another timing.
+        ServerState::Follower | ServerState::Shutdown => Role::Follower,
         ServerState::Candidate => Role::Candidate,
         ServerState::Leader => Role::Leader,
-        ServerState::Shutdown => Role::Stopped,
     }
 }
 
@@ -238,15 +257,13 @@ fn quorum<A: AsyncRuntime>(member: &Member<A>, metrics: &RaftMetrics<Types<A>>) 
     if metrics.membership_config.voter_ids().next().is_none() {
         return Quorum::None;
     }
-    let answered = since_majority(metrics).is_some_and(|since| since <= member.settings.timing.election_max);
+    let answered = since_majority(metrics).is_some_and(|since| since <= member.timing().election_max);
     let ok = match metrics.state {
         ServerState::Leader => answered,
         // The leader it voted for last may be gone for long.
         ServerState::Learner | ServerState::Follower => {
             let heard = member.state.since_leader(metrics);
-            heard.is_some_and(|heard| {
-                heard <= member.settings.timing.election_max.saturating_mul(2).saturating_add(LOOK)
-            })
+            heard.is_some_and(|heard| heard <= member.timing().election_max.saturating_mul(2).saturating_add(LOOK))
         }
         ServerState::Candidate | ServerState::Shutdown => false,
     };

@@ -13,6 +13,7 @@ use openraft::metrics::RaftMetrics;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::type_config::TypeConfigExt;
 use openraft::{AsyncRuntime, Instant, OptionalSend, RaftSnapshotBuilder, WatchSender};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::Clock;
 use crate::file::{DataFile, Stored};
@@ -142,11 +143,13 @@ impl<A: AsyncRuntime> State<A> {
 pub(crate) struct Store<A: AsyncRuntime> {
     state: Arc<State<A>>,
     builder: Builder<A>,
+    /// Held as long as anything may be applied through it.
+    _turn: OwnedSemaphorePermit,
 }
 
 impl<A: AsyncRuntime> Store<A> {
-    pub(crate) fn new(state: Arc<State<A>>, builder: Builder<A>) -> Self {
-        Self { state, builder }
+    pub(crate) fn new(state: Arc<State<A>>, builder: Builder<A>, turn: OwnedSemaphorePermit) -> Self {
+        Self { state, builder, _turn: turn }
     }
 }
 
@@ -189,11 +192,13 @@ impl<A: AsyncRuntime> RaftStateMachine<Types<A>> for Store<A> {
         self.builder.at(&self.state)
     }
 
-    async fn install_snapshot(&mut self, meta: &ImageMeta, snapshot: Image) -> io::Result<()> {
+    async fn install_snapshot(&mut self, meta: &ImageMeta, mut snapshot: Image) -> io::Result<()> {
         let stored = snapshot.id().is_some();
         let bytes = snapshot.bytes()?;
-        let (source, about) = (bytes.clone(), meta.clone());
-        let replica = on_thread(self.builder.threads, move || Replica::from_image(&source, &about)).await??;
+        let replica = match snapshot.take_replica() {
+            Some(replica) => replica,
+            None => read_image(self.builder.threads, bytes.clone(), meta.clone()).await?,
+        };
         if !stored {
             self.builder.store(meta.clone(), bytes).await?;
         }
@@ -327,6 +332,14 @@ fn replay(base: Option<Snapshot>, log: &Reader, target: Option<LogId>) -> io::Re
         }
     }
     Ok(replica)
+}
+
+/// Reads a snapshot beside the runtime: it may be a gigabyte.
+///
+/// # Errors
+/// It is not one that this program writes.
+pub(crate) async fn read_image(threads: Threads, bytes: Bytes, meta: ImageMeta) -> io::Result<Replica> {
+    on_thread(threads, move || Replica::from_image(&bytes, &meta)).await?
 }
 
 /// Runs long work beside the runtime.

@@ -59,13 +59,16 @@ impl Watches {
     }
 
     /// Starts a watch, at once: what is applied after this call is seen.
-    pub(crate) fn start<A: AsyncRuntime>(&self, state: Arc<State<A>>, query: WatchQuery) -> Watch {
+    ///
+    /// # Errors
+    /// [`WATCHES_MAX`] watch already; this one has ended before it began.
+    pub(crate) fn start<A: AsyncRuntime>(&self, state: Arc<State<A>>, query: WatchQuery) -> Result<Watch, Watch> {
         // One page waits for the reader; the next is read when that is taken.
         let (records, reader) = mpsc::channel(1);
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            drop(A::spawn(run(state, query, records, place)));
-        }
-        Watch::from_channel(reader)
+        let watch = Watch::from_channel(reader);
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Err(watch) };
+        drop(A::spawn(run(state, query, records, place)));
+        Ok(watch)
     }
 }
 

@@ -12,8 +12,8 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::file::{
-    CHUNKS, COMMITTED, DataFile, IDENTITY, LOG, Owner, PURGED, RECORDS, SEQUENCE, SNAPSHOT, Stored, Synced, VOTE,
-    chunk_place, place, sealed, storage,
+    CHUNKS, COMMITTED, DataFile, IDENTITY, LOG, Owner, PURGED, RECORDS, SEQUENCE, SNAPSHOT, Stored, Synced, TIMING,
+    VOTE, chunk_place, place, sealed, storage,
 };
 use crate::limits::{PURGE_STEP, TRANSACTION_BYTES, WRITES_MAX};
 use crate::records::seal;
@@ -32,7 +32,11 @@ pub(crate) enum Threads {
 
 /// What is written.
 pub(crate) enum Change {
+    /// Nothing: what was asked for before is on disk when it is reported.
+    Nothing,
     Owner(Owner),
+    /// The level of the timing that was measured to be right, for the next start.
+    Timing(u32),
     Vote(Vote),
     /// Entries behind this index go.
     TruncateAfter(Option<u64>),
@@ -56,9 +60,6 @@ enum Job<A: AsyncRuntime> {
         change: Change,
         done: oneshot::Sender<io::Result<()>>,
     },
-    /// Entries up to this one are committed: noted for the next start, and no reason for a sync of its own. It stands in
-    /// line with the others, so that it never gets to disk before its entry.
-    Committed(LogId),
     /// Later jobs are not done.
     Close {
         done: oneshot::Sender<()>,
@@ -104,7 +105,8 @@ impl<A: AsyncRuntime> Writer<A> {
         let (jobs, mut waiting) = mpsc::channel(WRITES_MAX);
         let state = Arc::new(WriterState::default());
         let sequence = synced.sequence();
-        let mut work = Work { file, tail, synced, state: Arc::clone(&state), sequence, purge: None, committed: None };
+        let end = tail.lock().unwrap_or_else(PoisonError::into_inner).end();
+        let mut work = Work { file, tail, synced, state: Arc::clone(&state), sequence, purge: None, end };
         match threads {
             Threads::Real => {
                 std::thread::Builder::new().name("raft-writer".to_owned()).spawn(move || {
@@ -147,11 +149,6 @@ impl<A: AsyncRuntime> Writer<A> {
         wait.await.map_err(|_| self.gone())?
     }
 
-    /// Notes what is committed, for the next start.
-    pub(crate) async fn committed(&self, committed: LogId) -> io::Result<()> {
-        self.jobs.send(Job::Committed(committed)).await.map_err(|_| self.gone())
-    }
-
     /// Writes what waits, then closes the file.
     pub(crate) async fn close(&self) {
         let (done, wait) = oneshot::channel();
@@ -178,8 +175,8 @@ struct Work {
     sequence: u64,
     /// Entries that are purged, but still in the table: from, and up to before.
     purge: Option<(u64, u64)>,
-    /// Goes along with the next transaction.
-    committed: Option<LogId>,
+    /// The index behind the last entry of the last transaction.
+    end: u64,
 }
 
 impl Work {
@@ -199,7 +196,6 @@ impl Work {
                     close = Some(done);
                     break;
                 }
-                Job::Committed(committed) => self.committed = Some(committed),
                 Job::Append { .. } | Job::Write { .. } => {
                     bytes = bytes.saturating_add(job.bytes());
                     jobs.push(job);
@@ -222,21 +218,27 @@ impl Work {
         if let Some(failure) = self.state.failure() {
             return Err(io::Error::other(failure));
         }
-        let committed = self.committed;
+        if !jobs.is_empty() && jobs.iter().all(Job::is_nothing) {
+            // What was asked for before has been synced, or an error is known.
+            return Ok(OnDisk(()));
+        }
         let sequence = self.sequence.saturating_add(1);
         let file = Arc::clone(&self.file);
         file.with(|database| {
             let transaction = database.begin_write().map_err(storage)?;
             for job in jobs {
                 match job {
-                    Job::Append { entries, .. } => append(&transaction, entries)?,
+                    Job::Append { entries, .. } => {
+                        append(&transaction, entries)?;
+                        self.end = entries.last().map_or(self.end, |last| last.log_id.index.saturating_add(1));
+                    }
                     Job::Write { change, .. } => self.change(&transaction, change)?,
-                    Job::Committed(_) | Job::Close { .. } => {}
+                    Job::Close { .. } => {}
                 }
             }
             self.purge_some(&transaction)?;
             let mut records = transaction.open_table(RECORDS).map_err(storage)?;
-            if let Some(committed) = committed {
+            if let Some(committed) = self.committed() {
                 put(&mut records, COMMITTED, &committed)?;
             }
             put(&mut records, SEQUENCE, &sequence)?;
@@ -249,19 +251,30 @@ impl Work {
         Ok(OnDisk(()))
     }
 
+    /// What is committed goes along with every transaction, for the next start, and is no reason for one of its own. It
+    /// never gets to disk before its entry.
+    fn committed(&self) -> Option<LogId> {
+        let committed = self.tail.lock().unwrap_or_else(PoisonError::into_inner).committed;
+        committed.filter(|committed| committed.index < self.end)
+    }
+
     fn change(&mut self, transaction: &WriteTransaction, change: &Change) -> io::Result<()> {
         let mut records = transaction.open_table(RECORDS).map_err(storage)?;
         match change {
+            Change::Nothing => Ok(()),
             Change::Owner(owner) => put(&mut records, IDENTITY, owner),
+            Change::Timing(level) => put(&mut records, TIMING, level),
             Change::Vote(vote) => put(&mut records, VOTE, vote),
             Change::TruncateAfter(after) => {
                 let mut log = transaction.open_table(LOG).map_err(storage)?;
                 let from = after.map_or(0, |after| after.saturating_add(1));
+                self.end = self.end.min(from);
                 log.retain_in(from.., |_, _| false).map_err(storage)
             }
             Change::Purge(upto) => {
                 put(&mut records, PURGED, upto)?;
                 let end = upto.index.saturating_add(1);
+                self.end = self.end.max(end);
                 self.purge = Some((self.purge.map_or(0, |(from, _)| from), end));
                 Ok(())
             }
@@ -324,18 +337,22 @@ impl Work {
                 }
                 // Who does not wait any more need not know.
                 Job::Write { done, .. } => drop(done.send(told)),
-                Job::Committed(_) | Job::Close { .. } => {}
+                Job::Close { .. } => {}
             }
         }
     }
 }
 
 impl<A: AsyncRuntime> Job<A> {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Write { change: Change::Nothing, .. })
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Append { entries, .. } => entries.iter().map(crate::tail::weight).sum(),
             Self::Write { change: Change::Chunk { bytes, .. }, .. } => bytes.len(),
-            Self::Write { .. } | Self::Committed(_) | Self::Close { .. } => 0,
+            Self::Write { .. } | Self::Close { .. } => 0,
         }
     }
 }

@@ -230,3 +230,14 @@ async fn without_a_quorum_calls_name_who_is_missing_and_stale_reads_go_on() {
         assert_eq!(value(&reply), Some(&b"v"[..]));
     }
 }
+
+/// It still believes in the leader that it heard last: nobody is left to elect another one.
+#[tokio::test]
+async fn a_follower_that_is_left_alone_names_who_is_missing() {
+    let world = World::founded(20, Medium::Memory, 3).await;
+    let leader = world.leader().await.peer.id;
+    let left = world.agents.iter().find(|agent| agent.peer.id != leader).unwrap();
+    world.agents.iter().filter(|agent| agent.peer != left.peer).for_each(|agent| world.net.isolate(agent.peer.address));
+    let error = left.access.query(get("k"), Consistency::Linearizable, soon()).await.unwrap_err();
+    assert!(matches!(&error, CallError::NoQuorum { missing } if missing.len() == 2), "{error}");
+}

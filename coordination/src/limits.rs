@@ -10,7 +10,7 @@ pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// Milliseconds of the longest time to live, ten years. Ours: far beyond use, far below overflow. Does not parse.
 pub const TTL_MS_MAX: u64 = 10 * 366 * 24 * 3600 * 1000;
 
-/// Bytes that all stored keys, values, elements and items may count together, with [`ENTRY_OVERHEAD`] each. Ours: half of
+/// Bytes that all stored keys, values, elements, items and capabilities of waiting workers may count together, with [`ENTRY_OVERHEAD`] each. Ours: half of
 /// etcd's default quota, because all of it is held in memory. `StorageFull`.
 pub const STORED_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Bytes counted for one stored thing beyond its own bytes: about what the maps need. Ours.
@@ -103,8 +103,9 @@ pub const FINISHED_MAX: usize = 1024;
 /// The highest priority.
 pub const PRIORITY_MAX: u8 = 100;
 
-/// Changes remembered for watchers. Ours: minutes of a busy group. The oldest revision is forgotten ("compacted").
-pub const HISTORY_EVENTS_MAX: usize = 65_536;
+/// Changes remembered for watchers. Ours: with those that come before the oldest go it stays below 65,536, where the room for
+/// them would double. The oldest revision is forgotten ("compacted").
+pub const HISTORY_EVENTS_MAX: usize = 60_000;
 /// Bytes of changes remembered. Ours: history must not outweigh the data. The oldest revision is forgotten.
 pub const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -123,7 +123,7 @@ impl Objects {
             Place::Enter(name) => self.barriers.drop_member(step, name, wait.hold, Cause::Removed),
             Place::Leave(name) => self.barriers.stop_leaving(name, wait.hold),
             Place::Queue(queue) => self.queues.leave(queue, wait.hold),
-            Place::Work(name) => self.works.leave(name, wait.hold),
+            Place::Work(name) => self.works.leave(step, name, wait.hold),
         }
     }
 

@@ -135,6 +135,24 @@ fn storage_is_full_for_everything_until_something_goes() {
         assert!(matches!(world.ask(client, put_large(number)), Reply::Kv(kv::Reply::Written(_))), "{number}");
     }
     let full = Refusal::StorageFull(limits::STORED_BYTES_MAX as u64);
+    let names = |count: usize| (0..count).map(|name| key(&format!("{name:01024}"))).collect();
+    let claim = |names, patience| {
+        let worker = Worker { capabilities: names, node: None };
+        Work::Claim(Claim { worker, lease: ttl(10), most: 1, session: None, patience })
+    };
+    let mut waiting = 0;
+    let refused = loop {
+        match world.ask(client, Operation::Work(key("w"), claim(names(limits::NAMES_MAX), Patience::Unlimited))) {
+            Reply::Waiting { .. } => waiting += 1,
+            refused => break refused,
+        }
+    };
+    assert!(waiting < 20, "what is left of a megabyte");
+    assert_eq!(refusal(&refused), &full, "who waits is kept with all that he names");
+    let plain = world.ask(client, Operation::Work(key("w"), claim(Default::default(), Patience::Unlimited)));
+    assert!(matches!(plain, Reply::Waiting { .. }), "{plain:?}");
+    let empty = world.ask(client, Operation::Work(key("w"), claim(names(limits::NAMES_MAX), Patience::None)));
+    assert_eq!(refusal(&empty), &Refusal::Empty);
     let item = PutItem { payload: large.clone(), ..PutItem::default() };
     let queue = QueueId { kind: QueueKind::Fifo, name: key("q") };
     let transaction =

@@ -12,7 +12,8 @@ use folkmoot_coordination::work_queue::{
     Worker,
 };
 use folkmoot_coordination::{
-    ClientId, Command, ItemId, Key, Millis, Operation, Patience, Query, Refusal, Reply, Revision, Thing,
+    ClientId, Command, ItemId, Key, Machine, Millis, Operation, Patience, Query, Refusal, Reply, Revision, Thing,
+    limits,
 };
 use support::{Fixture, key, refusal, ttl, value, waiting};
 
@@ -207,6 +208,25 @@ fn waiting_workers_are_served_in_order_with_what_suits_them() {
     world.put(payload(""));
     let Some(Reply::Work(Worked::Claimed(items))) = world.fixture.answer(first) else { panic!() };
     assert_eq!(items.len(), 1);
+}
+
+#[test]
+fn what_waiting_workers_are_capable_of_counts_as_stored_while_they_wait() {
+    let mut world = World::new();
+    let stored = |world: &World| world.fixture.machine.usage().stored_bytes;
+    world.ask(Work::Claim(worker("n1", 1, Patience::Unlimited)));
+    world.ask(Work::Claim(worker("n2", 1, Patience::Within(Millis(5)))));
+    let each = limits::ENTRY_OVERHEAD + "gpu".len();
+    assert_eq!(stored(&world), 2 * each);
+    let mut bytes = Vec::new();
+    world.fixture.machine.snapshot(&mut bytes);
+    assert_eq!(Machine::restore(&bytes).unwrap().usage().stored_bytes, 2 * each);
+    world.fixture.tick(5);
+    assert_eq!(stored(&world), each, "one has waited long enough");
+    let item = world.put(payload(""));
+    world.ask(Work::Cancel { item });
+    world.ask(Work::Forget);
+    assert_eq!(stored(&world), 0, "the other was served");
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Counters {
     pub dead_messages: u64,
     /// Alive messages and node entries ignored: name, meta, address or versions cannot be.
     pub members_malformed: u64,
+    /// Alive messages of members that the host does not want.
+    pub members_unwanted: u64,
     /// Newcomers ignored: the table was full.
     pub members_refused: u64,
     /// Claims to a name that is taken.

@@ -103,6 +103,8 @@ pub struct Memberlist {
     last_broadcast: u64,
     /// Until then nobody is declared dead: we have slept and know less than we think.
     accuse_after: Instant,
+    /// Members that the host refuses, and when that was last said.
+    refusals: BTreeMap<NodeName, Instant>,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -137,6 +139,7 @@ impl Memberlist {
             last_stream: 0,
             last_broadcast: 0,
             accuse_after: Instant::EPOCH,
+            refusals: BTreeMap::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
             config,

@@ -106,6 +106,13 @@ pub const NODE_STATE_BYTES: usize = 64 * 1024;
 /// Bytes of any other map on a stream: headers, ping, ack, error. Ours (Go has none). Closed.
 pub const STREAM_BODY_BYTES: usize = 64 * 1024;
 
+/// How often it is said of one member that the host refuses it. Ours: Go says it with every message. Further ones are
+/// counted.
+pub const REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Members of which that is remembered. Ours: a list that somebody can still read. Of others it is not said meanwhile.
+pub const REFUSALS_TOLD: usize = 64;
+
 const _: () = assert!(UDP_BUFFER_BYTES_MAX <= COMPOUND_PART_BYTES);
 const _: () = assert!(COMPOUND_PARTS_SENT <= PACKET_COMMANDS);
 const _: () = assert!(NAME_BYTES + META_BYTES < NODE_STATE_BYTES);

@@ -9,15 +9,26 @@ use bytes::Bytes;
 use tracing::{debug, error, info, warn};
 
 use crate::counters::count;
-use crate::limits::{MEMBERS, META_BYTES, NAME_BYTES, REMINDER_INTERVAL};
+use crate::limits::{MEMBERS, META_BYTES, NAME_BYTES, REFUSAL_INTERVAL, REFUSALS_TOLD, REMINDER_INTERVAL};
 use crate::members::{Liveness, Record};
 use crate::suspicion::{Suspicion, SuspicionBounds};
 use crate::{
-    Alive, BroadcastId, Dead, Event, Host, Incarnation, Instant, LOG, Member, Memberlist, Message, NodeName, Suspect,
-    Timer, Versions,
+    Alive, BroadcastId, Dead, Event, Host, Incarnation, Instant, LOG, Member, Memberlist, Message, NodeName, Refusal,
+    Suspect, Timer, Versions,
 };
 
 impl Memberlist {
+    /// Says that the host does not want a member: once in a while, because its messages go on coming.
+    fn tell_refused(&mut self, now: Instant, name: NodeName, refusal: &Refusal) {
+        count(&mut self.counters.members_unwanted);
+        self.refusals.retain(|_, told| now.since(*told) < REFUSAL_INTERVAL);
+        if self.refusals.contains_key(&name) || self.refusals.len() >= REFUSALS_TOLD {
+            return;
+        }
+        warn!(target: LOG, "ignoring alive message for '{name}': {refusal}");
+        self.refusals.insert(name, now);
+    }
+
     /// An alive message from outside (6.1).
     pub(crate) fn on_alive(&mut self, now: Instant, mut alive: Alive, host: &impl Host) {
         let is_own = self.members.is_own(&alive.node);
@@ -33,7 +44,7 @@ impl Memberlist {
         if self.config.ask_host
             && let Err(refusal) = host.accept_member(&claimed)
         {
-            warn!(target: LOG, "ignoring alive message for '{}': {refusal}", alive.node);
+            self.tell_refused(now, alive.node, &refusal);
             return;
         }
         let Some(record) = self.members.get(&alive.node) else {

@@ -109,6 +109,24 @@ fn alive_the_host_refuses_is_ignored() {
 }
 
 #[test]
+fn it_is_said_once_in_a_while_that_the_host_refuses_a_member() {
+    let (mut node, mut host) = node_with(Config { ask_host: true, ..config() });
+    host.refuse = Some(Refusal("not you".to_owned()));
+    for second in 0..59 {
+        node.on_alive(at(second * 1000), alive("b", 1), &host);
+        node.on_alive(at(second * 1000), alive("c", 1), &host);
+    }
+    assert_eq!(node.refusals, [(name("b"), at(0)), (name("c"), at(0))].into());
+    node.on_alive(at(60_000), alive("b", 1), &host);
+    assert_eq!(node.refusals, [(name("b"), at(60_000))].into());
+    for number in 0..2 * limits::REFUSALS_TOLD {
+        node.on_alive(at(61_000), alive(&format!("n{number}"), 1), &host);
+    }
+    assert_eq!(node.refusals.len(), limits::REFUSALS_TOLD);
+    assert_eq!(node.counters().members_unwanted, 119 + 2 * limits::REFUSALS_TOLD as u64);
+}
+
+#[test]
 fn alive_with_port_zero_means_our_own_bind_port() {
     let (mut node, host) = node();
     node.on_alive(at(0), Alive { port: 0, ..alive("b", 1) }, &host);

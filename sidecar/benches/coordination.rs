@@ -1,11 +1,13 @@
 //! Our group beside etcd's and PySyncObj's, three nodes each on one disk and one machine, one after the other:
 //! `make bench-coordination`. `scripts/bench-setup` fetches the peers into `.peers/`; what is missing is left out and said.
-//! Names behind `--` (folkmoot, etcd, pysyncobj) choose some of them; `FOLKMOOT_BENCH_KILLS` is the number of kills.
+//! Names behind `--` (folkmoot, etcd, pysyncobj) choose some of them; `FOLKMOOT_BENCH_KILLS` is the number of kills,
+//! `FOLKMOOT_BENCH_ENTRIES` the length of the history with which a node comes back.
 //!
 //! All run with their own settings. Ours and etcd's clients are threads with one connection and one request under way
-//! each, spread over the nodes (a single one talks to the leader's), and written alike. PySyncObj is a library, so its
-//! clients are callbacks within the leader's process, without any connection; it syncs its journal once a second and not
-//! before it acknowledges, so its writes promise less. It asserts no number: read the ratios.
+//! each, or with 256 under way, spread over the nodes (a single one talks to the leader's), and written alike. PySyncObj
+//! is a library, so its clients are callbacks within the leader's process, without any connection; it syncs its journal
+//! once a second and not before it acknowledges, so its writes promise less. It asserts no number: read the ratios. A
+//! stage that does not end is given up after a minute or so, and said; its rows are empty then.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,6 +25,12 @@ mod etcd;
 mod folkmoot;
 #[path = "../tests/chaos/group.rs"]
 mod group;
+#[path = "coordination/grpc.rs"]
+mod grpc;
+#[path = "coordination/measure.rs"]
+mod measure;
+#[path = "coordination/networked.rs"]
+mod networked;
 #[path = "coordination/pysyncobj.rs"]
 mod pysyncobj;
 #[path = "../tests/support/mod.rs"]
@@ -30,185 +38,74 @@ mod support;
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use support::{Directory, rest};
+use measure::{Extent, Row, VALUE, WINDOW, measure, percentile};
+use networked::Measured;
+use support::Directory;
 
-/// How long each rate is measured.
-const WINDOW: Duration = Duration::from_secs(3);
-/// Clients that write at the same time.
-const CLIENTS: [usize; 3] = [1, 64, 256];
 /// Kills of the leader.
 const KILLS: usize = 20;
-/// Bytes of a value.
-const VALUE: [u8; 128] = [b'x'; 128];
-
-/// A three-node group.
-trait Cluster {
-    /// A client of one node.
-    fn client(&self, node: usize) -> Box<dyn Client>;
-    /// One that asks again soon when nobody answers.
-    fn impatient_client(&self, node: usize) -> Box<dyn Client> {
-        self.client(node)
-    }
-    fn leader(&self) -> Option<usize>;
-    fn kill(&mut self, node: usize);
-    /// Starts a killed node and waits until the group is whole.
-    fn restart(&mut self, node: usize);
-    /// Of the largest node.
-    fn resident_kib(&self) -> u64;
-}
-
-/// One connection. The answers are whether it succeeded.
-trait Client: Send {
-    fn write(&mut self, key: &str, value: &[u8]) -> bool;
-    fn read(&mut self, key: &str, stale: bool) -> bool;
-}
-
-/// One number and what it is, unit included.
-struct Row {
-    what: String,
-    value: f64,
-}
-
-impl Row {
-    fn new(what: &str, value: f64) -> Self {
-        Self { what: what.to_owned(), value }
-    }
-}
+/// Entries of the long history.
+const ENTRIES: u64 = 1_000_000;
 
 fn main() {
+    let begun = Instant::now();
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.peers");
-    print_machine();
-    let kills = std::env::var("FOLKMOOT_BENCH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let kills = number("FOLKMOOT_BENCH_KILLS").map_or(KILLS, |kills| kills as usize);
+    let extent = Extent { kills, entries: number("FOLKMOOT_BENCH_ENTRIES").unwrap_or(ENTRIES) };
+    print_machine(&extent);
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
     let (program, python) = (peers.join("etcd/usr/bin/etcd"), peers.join("pysyncobj/bin/python"));
     let (mut ours, mut etcd, mut pysyncobj) = (Vec::new(), Vec::new(), Vec::new());
     if wanted("folkmoot") {
-        ours = measure(&mut folkmoot::Folkmoot::start(), kills);
+        ours = measure("folkmoot", || Box::new(Measured::new(folkmoot::Folkmoot::start())), &extent);
     }
     if wanted("etcd") && program.exists() {
-        etcd = measure(&mut etcd::Etcd::start(program), kills);
+        etcd = measure("etcd", || Box::new(Measured::new(etcd::Etcd::start(program))), &extent);
     }
     if wanted("pysyncobj") && python.exists() {
-        pysyncobj = pysyncobj::measure(&python, &CLIENTS, WINDOW, kills);
+        pysyncobj = measure("pysyncobj", || Box::new(pysyncobj::PySyncObj::start(&python)), &extent);
     }
     for (name, rows) in [("etcd", &etcd), ("PySyncObj", &pysyncobj)] {
         if rows.is_empty() && wanted(&name.to_lowercase()) {
             println!("{name} is not in .peers/: run scripts/bench-setup to compare with it");
         }
     }
-    println!("{:<42} {:>11} {:>11} {:>7} {:>11} {:>7}", "", "Folkmoot", "etcd", "ratio", "PySyncObj", "ratio");
-    let longest = [&ours, &etcd, &pysyncobj].into_iter().find(|rows| !rows.is_empty());
-    for Row { what, .. } in longest.into_iter().flatten() {
-        let of = |rows: &[Row]| rows.iter().find(|row| row.what == *what).map_or(f64::NAN, |row| row.value);
-        let (value, etcd, pysyncobj) = (of(&ours), of(&etcd), of(&pysyncobj));
-        println!(
-            "{what:<42} {value:>11.2} {etcd:>11.2} {:>7.2} {pysyncobj:>11.2} {:>7.2}",
-            value / etcd,
-            value / pysyncobj
-        );
-    }
+    print_table(&ours, &etcd, &pysyncobj);
     println!("Load at the end: {}", first_line("/proc/loadavg"));
+    println!("Took: {:.0} s", begun.elapsed().as_secs_f64());
 }
 
-fn measure(cluster: &mut dyn Cluster, kills: usize) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for clients in CLIENTS {
-        let mut times = run(cluster, clients, |client, key| client.write(key, &VALUE));
-        rows.push(Row::new(&format!("writes/s, {clients} clients"), times.len() as f64 / WINDOW.as_secs_f64()));
-        if clients == 1 {
-            times.sort_by(f64::total_cmp);
-            rows.push(Row::new("one write, median, ms", percentile(&times, 0.5)));
-            rows.push(Row::new("one write, p99, ms", percentile(&times, 0.99)));
-        }
+/// A table in Markdown. A ratio says how many times better ours is.
+fn print_table(ours: &[Row], etcd: &[Row], pysyncobj: &[Row]) {
+    let mut longest = [ours, etcd, pysyncobj];
+    longest.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
+    println!("| {:<54} | Folkmoot |     etcd | times | PySyncObj | times |", "");
+    println!("|{}|---------:|---------:|------:|----------:|------:|", "-".repeat(56));
+    for Row { what, more_is_better, .. } in longest[0] {
+        let of = |rows: &[Row]| rows.iter().find(|row| row.what == *what).map_or(f64::NAN, |row| row.value);
+        let (value, etcd, pysyncobj) = (of(ours), of(etcd), of(pysyncobj));
+        let times = |other: f64| if *more_is_better { value / other } else { other / value };
+        let (by_etcd, by_pysyncobj) = (shown(times(etcd)), shown(times(pysyncobj)));
+        let (value, etcd, pysyncobj) = (shown(value), shown(etcd), shown(pysyncobj));
+        println!("| {what:<54} | {value:>8} | {etcd:>8} | {by_etcd:>5} | {pysyncobj:>9} | {by_pysyncobj:>5} |");
     }
-    for (name, stale) in [("linearizable", false), ("stale", true)] {
-        let times = run(cluster, 64, |client, key| client.read(key, stale));
-        rows.push(Row::new(&format!("reads/s, {name}, 64 clients"), times.len() as f64 / WINDOW.as_secs_f64()));
+}
+
+/// A number with three digits or more; nothing where there is none.
+fn shown(number: f64) -> String {
+    match number {
+        number if !number.is_finite() => "–".to_owned(),
+        number if number.abs() >= 100.0 || number == 0.0 => format!("{number:.0}"),
+        number if number.abs() >= 10.0 => format!("{number:.1}"),
+        number => format!("{number:.2}"),
     }
-    rows.push(Row::new("resident memory after that, MiB", cluster.resident_kib() as f64 / 1024.0));
-    let mut times: Vec<f64> = (0..kills).map(|_| failover_ms(cluster)).collect();
-    rows.extend(failover_rows(&mut times));
-    rows
 }
 
-/// Milliseconds that each successful request took, of `clients` clients for [`WINDOW`].
-fn run(cluster: &dyn Cluster, clients: usize, request: impl Fn(&mut dyn Client, &str) -> bool + Sync) -> Vec<f64> {
-    let leader = cluster.leader().expect("a healthy group has a leader");
-    let (stop, failures) = (AtomicBool::new(false), AtomicU64::new(0));
-    let times = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..clients)
-            .map(|number| {
-                let mut client = cluster.client((leader + number) % 3);
-                let (stop, failures, request) = (&stop, &failures, &request);
-                scope.spawn(move || {
-                    let key = format!("key-{number}");
-                    let mut times = Vec::new();
-                    // The first one connects.
-                    request(&mut *client, &key);
-                    while !stop.load(Ordering::Relaxed) {
-                        let begun = Instant::now();
-                        if request(&mut *client, &key) {
-                            times.push(begun.elapsed().as_secs_f64() * 1_000.0);
-                        } else {
-                            failures.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                    times
-                })
-            })
-            .collect();
-        rest(WINDOW, || false);
-        stop.store(true, Ordering::Relaxed);
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    let failures = failures.into_inner();
-    if failures > 0 {
-        println!("({failures} requests of {clients} clients failed and are not counted)");
-    }
-    times
-}
-
-/// Milliseconds from the SIGKILL of the leader to the next write that is acknowledged, by another node.
-fn failover_ms(cluster: &mut dyn Cluster) -> f64 {
-    let leader = support::eventually("there is a leader", || cluster.leader().ok_or_else(|| "none".to_owned()));
-    let mut client = cluster.impatient_client((leader + 1) % 3);
-    assert!(client.write("before", &VALUE), "a healthy group takes writes");
-    let begun = Instant::now();
-    cluster.kill(leader);
-    while !client.write("after", &VALUE) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "no write after the leader's end");
-    }
-    let took = begun.elapsed().as_secs_f64() * 1_000.0;
-    cluster.restart(leader);
-    took
-}
-
-fn failover_rows(times: &mut [f64]) -> Vec<Row> {
-    times.sort_by(f64::total_cmp);
-    vec![
-        Row::new("failover, median, ms", percentile(times, 0.5)),
-        Row::new("failover, worst, ms", percentile(times, 1.0)),
-    ]
-}
-
-/// A percentile of sorted times.
-fn percentile(times: &[f64], share: f64) -> f64 {
-    let place = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
-    times.get(place).copied().unwrap_or(f64::NAN)
-}
-
-/// Resident memory of a process, from the kernel.
-fn resident_kib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-fn print_machine() {
+fn print_machine(extent: &Extent) {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
@@ -216,7 +113,9 @@ fn print_machine() {
     println!("Machine: {cores} x {model}, Linux {}", first_line("/proc/sys/kernel/osrelease"));
     println!("Disk: one sync of 4 KiB appended, median {:.2} ms", sync_ms());
     println!("Load at the start: {}", first_line("/proc/loadavg"));
-    println!("Command: make bench-coordination; rates over {WINDOW:?}, {KILLS} kills, values of {} bytes", VALUE.len());
+    let Extent { kills, entries } = extent;
+    println!("Command: make bench-coordination; rates over {WINDOW:?}, {kills} kills, history of {entries} entries");
+    println!("Values: {} bytes", VALUE.len());
     println!("Build: {}", if cfg!(debug_assertions) { "unoptimised, not to be compared" } else { "optimised" });
 }
 

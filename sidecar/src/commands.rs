@@ -14,8 +14,10 @@ mod doctor;
 mod elect;
 mod event;
 mod failure;
+mod findings;
 mod force_leave;
 mod handlers;
+mod health;
 mod info;
 mod interrupt;
 mod invocation;
@@ -96,6 +98,7 @@ enum Subcommand {
     Event,
     ForceLeave,
     Handlers,
+    Health,
     Info,
     Join,
     Keygen,
@@ -119,7 +122,7 @@ enum Subcommand {
 
 impl Subcommand {
     /// In the order of the list.
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 27] = [
         Self::Agent,
         Self::Completion,
         Self::Doctor,
@@ -127,6 +130,7 @@ impl Subcommand {
         Self::Event,
         Self::ForceLeave,
         Self::Handlers,
+        Self::Health,
         Self::Info,
         Self::Join,
         Self::Keygen,
@@ -157,6 +161,7 @@ impl Subcommand {
             Self::Event => &event::DEFINITION,
             Self::ForceLeave => &force_leave::DEFINITION,
             Self::Handlers => &handlers::DEFINITION,
+            Self::Health => &health::DEFINITION,
             Self::Info => &info::DEFINITION,
             Self::Join => &join::DEFINITION,
             Self::Keygen => &keygen::DEFINITION,
@@ -194,6 +199,7 @@ impl Subcommand {
             | Self::Event
             | Self::ForceLeave
             | Self::Handlers
+            | Self::Health
             | Self::Info
             | Self::Join
             | Self::Keygen
@@ -235,7 +241,7 @@ impl Subcommand {
 
     fn is_our_own(self) -> bool {
         !self.verbs().is_empty()
-            || matches!(self, Self::Completion | Self::Doctor | Self::Handlers | Self::Man | Self::Watch)
+            || matches!(self, Self::Completion | Self::Doctor | Self::Handlers | Self::Health | Self::Man | Self::Watch)
     }
 }
 
@@ -265,6 +271,7 @@ fn run_client(program: Program, subcommand: Subcommand, arguments: &[OsString]) 
             Subcommand::Event => event::run(arguments, out).await,
             Subcommand::ForceLeave => force_leave::run(arguments).await,
             Subcommand::Handlers => handlers::run(arguments, out).await,
+            Subcommand::Health => health::run(arguments, out).await,
             Subcommand::Info => info::run(arguments, out).await,
             Subcommand::Join => join::run(arguments, out).await,
             Subcommand::Keygen => keygen::run(out),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use folkmoot_consensus::{Access, Group, Peer, Quorum, Status};
+use folkmoot_consensus::{Access, Group, Peer, Quorum, Status, Timing};
 
 use crate::limits::LEADERSHIP_HANDOVER_LIMIT;
 use crate::net::raft::RaftTransport;
@@ -69,8 +69,16 @@ fn stats(status: &Status) -> Vec<(&'static str, String)> {
         ("revision", status.revision.0.to_string()),
         ("log_time_ms", status.time.0.to_string()),
         ("last_contact_ms", last_contact(status).map(|age| age.as_millis().to_string()).unwrap_or_default()),
+        ("election_timeout_ms", millis_range(status.timing)),
+        ("heartbeat_ms", status.timing.heartbeat.as_millis().to_string()),
+        ("round_trip_us", status.round_trip.map(|trip| trip.as_micros().to_string()).unwrap_or_default()),
         ("stored_bytes", status.usage.stored_bytes.to_string()),
     ]
+}
+
+/// The draws of an election timeout, such as `50-100`.
+fn millis_range(timing: Timing) -> String {
+    format!("{}-{}", timing.election_min.as_millis(), timing.election_max.as_millis())
 }
 
 /// How long ago the member that has been silent longest answered this leader.

@@ -165,6 +165,10 @@ pub const DOCTOR_STREAM_WAIT: Duration = Duration::from_secs(3);
 /// Members `doctor` pings at the same time. Ours; the others wait.
 pub const DOCTOR_PINGS: usize = 64;
 
+/// Time that `health` gives the agent for all its answers, where no flag says otherwise. Ours: a busy agent answers in
+/// milliseconds, and container engines give a check 30 s.
+pub const HEALTH_LIMIT: Duration = Duration::from_secs(5);
+
 /// Silence after which the group forgets a command that was run as a client. Ours: longer than one attempt of a call; many
 /// commands may be run in that time, each a client of its own.
 pub const COMMAND_CLIENT_TTL: Duration = Duration::from_secs(15);

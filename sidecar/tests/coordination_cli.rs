@@ -136,6 +136,29 @@ fn sessions_carry_locks_and_keys() {
 }
 
 #[test]
+fn a_lock_is_waited_for_longer_than_its_session_lives() {
+    let agent = group();
+    let holder: Value = json(&agent, &["lock", "acquire", "-ttl=600s", "-format=json", "l"]);
+    let waiting = command(&agent, &["lock", "acquire", "-ttl=8s", "-format=json", "l"]).spawn().unwrap();
+    eventually("somebody waits", || {
+        let line = json(&agent, &["lock", "info", "-format=json", "l"]);
+        if line["waiting"].as_array().is_some_and(|waiting| !waiting.is_empty()) {
+            Ok(())
+        } else {
+            Err(line.to_string())
+        }
+    });
+    // Whoever waits for twelve seconds in vain has seen the other's session live on.
+    let (code, text) = run(&agent, &["lock", "acquire", "-wait=12s", "l"]);
+    assert_eq!(code, 2, "{text}");
+    said(&agent, &["lock", "release", "l", &holder["hold"].to_string()]);
+    let (code, text) = ended(waiting.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{text}");
+    let held: Value = serde_json::from_str(&text).unwrap();
+    assert!(held["token"].as_u64() > holder["token"].as_u64(), "{held}");
+}
+
+#[test]
 fn a_command_runs_under_a_lock_and_its_exit_code_is_passed_on() {
     let agent = group();
     let script = "test $FOLKMOOT_LOCK_NAME = x && echo $FOLKMOOT_LOCK_TOKEN && exit 7";

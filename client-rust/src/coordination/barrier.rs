@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use folkmoot_proto::Text;
 use folkmoot_proto::coordination::{
-    BarrierEnter, BarrierEntered, BarrierInfo, BarrierLeave, BarrierLift, BarrierRaise, BarrierState, BarrierWait,
+    BarrierEnter, BarrierEntered, BarrierInfo, BarrierLeave, BarrierLeft, BarrierLift, BarrierRaise, BarrierState,
+    BarrierWait,
 };
 
 use super::Wait;
-use super::call::{Answered, AsyncUndo, Nothing};
+use super::call::Answered;
+use super::hold::{GiveBack, Owed, unless_held};
 use super::identity::Identity;
-use super::lock::unless_held;
-use super::session::Session;
+use super::session::Bond;
 use crate::client::Client;
 use crate::error::Error;
 
@@ -28,16 +29,22 @@ pub struct Gate {
     client: Client,
     name: Text,
     count: u32,
-    session: u64,
+    session: Option<Bond>,
 }
 
 /// Inside a gate. Dropped, it leaves in the background; if its client dies, it has left with the client's time to live.
 #[derive(Debug)]
 pub struct Passage {
-    gate: Gate,
+    inside: Owed<Inside>,
+}
+
+/// One member of a gate.
+#[derive(Debug, Clone)]
+struct Inside {
+    client: Client,
     identity: Arc<Identity>,
+    name: Text,
     hold: u64,
-    left: bool,
 }
 
 impl Client {
@@ -48,7 +55,7 @@ impl Client {
 
     /// A gate for `count` members: its first one sets it, all others have to name the same.
     pub fn gate(&self, name: impl Into<Text>, count: u32) -> Gate {
-        Gate { client: self.clone(), name: name.into(), count, session: 0 }
+        Gate { client: self.clone(), name: name.into(), count, session: None }
     }
 }
 
@@ -75,7 +82,7 @@ impl Barrier {
     /// As any coordination call.
     pub async fn wait(&self, wait: Wait) -> Result<bool, Error> {
         let body = BarrierWait { name: self.name.clone(), wait: wait.to_body() };
-        Ok(unless_held(self.client.write_waiting(body, wait, Nothing).await)?.is_some())
+        Ok(unless_held(self.client.write_waiting(body, wait, async |_| Ok(())).await)?.is_some())
     }
 
     /// As it is.
@@ -90,8 +97,8 @@ impl Barrier {
 impl Gate {
     /// Who is inside has left when this session ends.
     #[must_use]
-    pub fn with_session(mut self, session: &Session) -> Self {
-        self.session = session.id();
+    pub fn with_session(mut self, session: impl Into<Bond>) -> Self {
+        self.session = Some(session.into());
         self
     }
 
@@ -100,15 +107,14 @@ impl Gate {
     /// # Errors
     /// [`Error::Refused`] with `full` if all are there already, `capacity-differs` if others have named another count.
     pub async fn enter(&self, wait: Wait) -> Result<Option<Passage>, Error> {
-        let Self { client, name, count, session } = self;
-        let body = BarrierEnter { count: *count, name: name.clone(), session: *session, wait: wait.to_body() };
-        let entered = unless_held(client.write_waiting(body, wait, Undo(self.clone())).await)?;
-        Ok(entered.map(|Answered { answer: BarrierEntered { hold }, identity, .. }| Passage {
-            gate: self.clone(),
-            identity,
-            hold,
-            left: false,
-        }))
+        let Self { client, name, count, session } = self.clone();
+        let session = session.as_ref().map_or(0, Bond::id);
+        let body = BarrierEnter { count, name: name.clone(), session, wait: wait.to_body() };
+        let asking = client.clone();
+        let entered = async move |Answered { answer: BarrierEntered { hold }, identity, .. }: Answered<_>| {
+            Ok(Passage { inside: Owed::new(Inside { client, identity, name, hold }) })
+        };
+        unless_held(asking.write_waiting(body, wait, entered).await)
     }
 
     /// As it is.
@@ -118,11 +124,6 @@ impl Gate {
     pub async fn info(&self) -> Result<BarrierState, Error> {
         Ok(self.client.read(BarrierInfo { name: self.name.clone() }, false).await?.0)
     }
-
-    async fn leave_now(&self, identity: &Arc<Identity>, hold: u64) -> Result<(), Error> {
-        let leave = BarrierLeave { hold, name: self.name.clone(), wait: 0 };
-        self.client.write_as(identity, leave).await.map(drop)
-    }
 }
 
 impl Passage {
@@ -131,32 +132,18 @@ impl Passage {
     /// # Errors
     /// [`Error::Refused`] with `not-held` if it has left already, with its session or client.
     pub async fn leave(mut self, wait: Wait) -> Result<bool, Error> {
-        self.left = true;
-        let body = BarrierLeave { hold: self.hold, name: self.gate.name.clone(), wait: wait.to_body() };
-        let left = unless_held(self.gate.client.write_waiting(body, wait, Nothing).await)?;
-        Ok(left.is_some_and(|left| left.answer.all))
+        self.inside.settle();
+        let Inside { client, name, hold, .. } = self.inside.what();
+        let body = BarrierLeave { hold: *hold, name: name.clone(), wait: wait.to_body() };
+        let left =
+            unless_held(client.write_waiting(body, wait, async |left: Answered<BarrierLeft>| Ok(left.answer)).await)?;
+        Ok(left.is_some_and(|left| left.all))
     }
 }
 
-impl Drop for Passage {
-    fn drop(&mut self) {
-        if self.left {
-            return;
-        }
-        let (gate, identity, hold) = (self.gate.clone(), Arc::clone(&self.identity), self.hold);
-        // Without a runtime there is nobody to say it: it has left with its client.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { gate.leave_now(&identity, hold).await });
-        }
-    }
-}
-
-/// Leaves for somebody who is gone.
-struct Undo(Gate);
-
-impl AsyncUndo<BarrierEntered> for Undo {
-    async fn undo(self, answered: Answered<BarrierEntered>) {
-        // If this fails too, it has left with its client.
-        let _ = self.0.leave_now(&answered.identity, answered.answer.hold).await;
+impl GiveBack for Inside {
+    async fn give_back(&self) -> Result<(), Error> {
+        let leave = BarrierLeave { hold: self.hold, name: self.name.clone(), wait: 0 };
+        self.client.write_as(&self.identity, leave).await.map(drop)
     }
 }

@@ -70,17 +70,23 @@ impl Client {
         Ok(self.persist::<W>(identity.open(), body.into(), Wait::No, &AtomicBool::new(false)).await?.answer)
     }
 
-    /// A write that may wait. If the caller stops waiting, the call is cancelled; what was granted meanwhile goes to
-    /// `undo`.
-    pub(crate) async fn write_waiting<W, U>(&self, body: W, wait: Wait, undo: U) -> Result<Answered<W::Answer>, Error>
+    /// A write that may wait. `take` makes of the grant what the caller is given, and gives it back when it is dropped: the
+    /// caller may be gone by then. If he stops waiting before, the call is cancelled.
+    pub(crate) async fn write_waiting<W, T, F>(
+        &self,
+        body: W,
+        wait: Wait,
+        take: impl FnOnce(Answered<W::Answer>) -> F + Send + 'static,
+    ) -> Result<T, Error>
     where
         W: Call + Into<Write>,
         W::Answer: Send + 'static,
-        U: AsyncUndo<W::Answer>,
+        F: Future<Output = Result<T, Error>> + Send,
+        T: Send + 'static,
     {
         let number = self.number(self.deadline(Wait::No)).await?;
         let (client, write) = (self.clone(), body.into());
-        let (answer, answered) = oneshot::channel();
+        let (give, given) = oneshot::channel();
         let (stay, gone) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let (identity, request) = (Arc::clone(number.identity()), number.number());
@@ -93,11 +99,13 @@ impl Client {
                     client.cancel(&identity, request, call).await
                 }
             };
-            if let Err(Ok(unclaimed)) = answer.send(outcome) {
-                undo.undo(unclaimed).await;
-            }
+            let taken = match outcome {
+                Ok(answered) => take(answered).await,
+                Err(error) => Err(error),
+            };
+            let _ = give.send(taken);
         });
-        let outcome = answered.await.unwrap_or(Err(Error::Closed));
+        let outcome = given.await.unwrap_or(Err(Error::Closed));
         drop(stay);
         outcome
     }
@@ -278,7 +286,7 @@ impl Client {
 
     /// When a call has to be over.
     pub(crate) fn deadline(&self, wait: Wait) -> Option<Instant> {
-        let limit = self.options().call_timeout.unwrap_or(COORDINATION_TIMEOUT);
+        let limit = self.call_timeout().unwrap_or(COORDINATION_TIMEOUT);
         wait.span().and_then(|wait| Instant::now().checked_add(wait.saturating_add(limit)))
     }
 
@@ -290,7 +298,7 @@ impl Client {
     /// What the agent may take for one attempt.
     fn share(&self, deadline: Option<Instant>) -> Duration {
         let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-        left.min(self.options().call_timeout.unwrap_or(ATTEMPT_TIMEOUT)).min(ATTEMPT_TIMEOUT)
+        left.min(self.call_timeout().unwrap_or(ATTEMPT_TIMEOUT)).min(ATTEMPT_TIMEOUT)
     }
 
     /// Waits before the next attempt, or fails because there is no time for one.
@@ -334,19 +342,6 @@ impl Client {
         *current = Some(identity);
         Ok(number)
     }
-}
-
-/// What becomes of a grant that nobody waits for any more.
-pub(crate) trait AsyncUndo<A>: Send + 'static {
-    /// Gives it back.
-    fn undo(self, answered: Answered<A>) -> impl Future<Output = ()> + Send;
-}
-
-/// Nothing to give back.
-pub(crate) struct Nothing;
-
-impl<A: Send + 'static> AsyncUndo<A> for Nothing {
-    async fn undo(self, _answered: Answered<A>) {}
 }
 
 /// Says that the client is there, when it was silent for `pause`, as long as somebody has it. (Boxed, because it makes calls

@@ -1,13 +1,15 @@
+use std::task::Poll;
+
 use folkmoot_proto::coordination::{
-    AsOf, Caller, Changed, Count, CounterGet, Done, Held, KvPage, KvWritten, LeaderRecord, WatchChange, WatchRecord,
-    What, WorkClaimed, WorkItem,
+    AsOf, BackupRecord, Caller, Changed, Count, CounterGet, Done, Held, KvPage, KvWritten, LeaderRecord,
+    SessionCreated, WatchChange, WatchRecord, What, WorkClaimed, WorkItem,
 };
 use tokio::time::timeout;
 
 use super::*;
 use crate::coordination::{Changes, Claim, Life, WatchOptions};
 use crate::fake_agent::{Act, FakeAgent, answer, encoded};
-use crate::options::ConnectOptions;
+use crate::options::{ConnectOptions, Notice, Observer};
 
 /// How long anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -206,6 +208,31 @@ async fn an_agent_that_is_silent_is_left() {
     assert!(client.is_closed());
 }
 
+#[tokio::test]
+async fn a_handle_may_have_another_time_for_its_calls() {
+    let agent = FakeAgent::start([Act::Keep, answer(&Changed { changed: 1 })]).await;
+    let client = agent.client().await;
+    let hasty = client.with_call_timeout(Some(Duration::from_millis(200)));
+    let added = timeout(PATIENCE, hasty.set("s").add(["x"])).await.unwrap();
+    assert!(matches!(added, Err(Error::Timeout { .. })), "{added:?}");
+    // The other handle has its own, and the same registration.
+    assert_eq!(client.set("s").add(["x"]).await.unwrap(), 1);
+    assert_eq!(agent.seen().iter().map(|request| caller(request).0).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_told() {
+    let agent = FakeAgent::start([Act::Close, answer(&Changed { changed: 1 })]).await;
+    let (told, mut notices) = tokio::sync::mpsc::unbounded_channel();
+    let observer = Observer::new(move |notice| told.send(notice).unwrap());
+    let client = Client::connect(&agent.options().observer(observer)).await.unwrap();
+    assert_eq!(client.set("s").add(["x"]).await.unwrap(), 1);
+    let address = agent.options().addresses[0].clone();
+    let lost = Notice::Disconnected { address: address.clone(), reason: "client closed".into() };
+    assert_eq!(notices.recv().await.unwrap(), lost);
+    assert_eq!(notices.recv().await.unwrap(), Notice::Reconnected { address });
+}
+
 fn change(revision: u64) -> WatchChange {
     WatchChange { revision, what: What::Put, key: "a".into(), ..WatchChange::default() }
 }
@@ -291,15 +318,171 @@ async fn what_was_sent_before_is_unknown_and_not_undone() {
     assert_eq!(put(&agent.client().await).await.unwrap(), 7);
 }
 
-#[tokio::test]
-async fn what_depends_on_the_client_is_held_no_longer_than_it() {
-    let held = answer(&Held { hold: 5, token: 6, expires: 0 });
-    let agent = FakeAgent::start([held].into_iter().chain((0..100).map(|_| Act::Keep))).await;
+/// A client that lives for a second, and whose agent answers its first request only.
+async fn short_lived(first: Act) -> (FakeAgent, Client) {
+    let agent = FakeAgent::start([first].into_iter().chain((0..100).map(|_| Act::Keep))).await;
     let mut options = agent.options();
     options.client_ttl = Duration::from_secs(1);
-    let lock = Client::connect(&options).await.unwrap().lock("x").ttl(Duration::from_secs(600));
-    let guard = lock.acquire().await.unwrap();
-    assert_eq!(timeout(PATIENCE, guard.lost()).await.unwrap(), crate::Lost::NotRenewed);
+    let client = Client::connect(&options).await.unwrap();
+    (agent, client)
+}
+
+#[tokio::test]
+async fn what_depends_on_the_client_is_held_no_longer_than_it() {
+    let held = || answer(&Held { hold: 5, token: 6, expires: 0 });
+    let (long, lost) = (Duration::from_secs(600), crate::Lost::NotRenewed);
+    let (agent, client) = short_lived(held()).await;
+    let guard = client.lock("x").ttl(long).acquire().await.unwrap();
+    assert_eq!(timeout(PATIENCE, guard.lost()).await.unwrap(), lost);
     let CoordinationRequest::Write(_, Write::LockAcquire(asked)) = &agent.seen()[0] else { panic!("no lock") };
     assert_eq!(asked.ttl, 600_000);
+
+    let (agent, client) = short_lived(held()).await;
+    let term = client.election("x").ttl(long).campaign("").await.unwrap();
+    assert_eq!(timeout(PATIENCE, term.lost()).await.unwrap(), lost);
+    let CoordinationRequest::Write(_, Write::ElectionCampaign(asked)) = &agent.seen()[0] else { panic!("no election") };
+    assert_eq!(asked.ttl, 600_000);
+
+    let item = WorkItem { item: 3, token: 9, ..WorkItem::default() };
+    let (agent, client) = short_lived(answer(&WorkClaimed { items: vec![item] })).await;
+    let claim = Claim { lease: long, ..Claim::default() };
+    let items = client.work_queue("x").claim(&claim, Wait::No).await.unwrap();
+    assert_eq!(timeout(PATIENCE, items[0].lost()).await.unwrap(), lost);
+    let CoordinationRequest::Write(_, Write::WorkClaim(asked)) = &agent.seen()[0] else { panic!("no claim") };
+    assert_eq!(asked.lease, 600_000);
+}
+
+#[tokio::test]
+async fn a_grant_that_arrives_for_somebody_who_is_gone_is_given_back() {
+    let held = answer(&Held { hold: 5, token: 6, expires: 0 });
+    let count = With { common: AsOf::default(), body: Count { value: 7 } };
+    let agent = FakeAgent::start([written(1), held, answer(&count), answer(&Done {})]).await;
+    let client = agent.client().await;
+    put(&client).await.unwrap();
+    let lock = client.lock("x");
+    let mut acquiring = Box::pin(lock.acquire());
+    // It is asked for, and nobody looks for the answer.
+    let begun = std::future::poll_fn(|context| Poll::Ready(acquiring.as_mut().poll(context).is_pending()));
+    assert!(begun.await);
+    timeout(PATIENCE, agent.wait_for(2)).await.unwrap();
+    // This is answered after it.
+    client.counter("y").get().await.unwrap();
+    drop(acquiring);
+    let seen = timeout(PATIENCE, agent.wait_for(4)).await.unwrap();
+    let released = |request: &CoordinationRequest| matches!(request, CoordinationRequest::Write(_, Write::LockRelease(release)) if release.hold == 5);
+    assert!(seen.iter().any(released), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_guard_that_is_dropped_outside_the_runtime_is_given_back() {
+    let held = answer(&Held { hold: 5, token: 6, expires: 0 });
+    let agent = FakeAgent::start([held, answer(&Done {})]).await;
+    let guard = agent.client().await.lock("x").acquire().await.unwrap();
+    std::thread::spawn(move || drop(guard)).join().unwrap();
+    let seen = timeout(PATIENCE, agent.wait_for(2)).await.unwrap();
+    assert!(matches!(&seen[1], CoordinationRequest::Write(_, Write::LockRelease(release)) if release.hold == 5));
+}
+
+#[tokio::test]
+async fn a_release_that_is_given_up_goes_on_in_the_background() {
+    let held = answer(&Held { hold: 5, token: 6, expires: 0 });
+    let agent = FakeAgent::start([held, Act::Keep, answer(&Done {})]).await;
+    let guard = agent.client().await.lock("x").acquire().await.unwrap();
+    let releasing = tokio::spawn(guard.release());
+    timeout(PATIENCE, agent.wait_for(2)).await.unwrap();
+    releasing.abort();
+    let seen = timeout(PATIENCE, agent.wait_for(3)).await.unwrap();
+    assert!(matches!(&seen[2], CoordinationRequest::Write(_, Write::LockRelease(release)) if release.hold == 5));
+}
+
+#[tokio::test]
+async fn what_is_held_under_a_session_is_lost_with_it_at_once() {
+    let held = |hold| answer(&Held { hold, token: hold, expires: 0 });
+    let script = [answer(&SessionCreated { session: 7 }), held(8), held(9), answer(&Done {})];
+    let agent = FakeAgent::start(script).await;
+    let client = agent.client().await;
+    let session = client.session(crate::SessionOptions::default()).await.unwrap();
+    let guard = client.lock("x").with_session(&session).acquire().await.unwrap();
+    let term = client.election("x").with_session(&session).campaign("").await.unwrap();
+    assert!(guard.is_held() && term.is_held());
+    session.destroy().await.unwrap();
+    assert!(!guard.is_held() && !term.is_held());
+    assert_eq!(timeout(PATIENCE, guard.lost()).await.unwrap(), crate::Lost::Ended);
+    assert_eq!(timeout(PATIENCE, term.lost()).await.unwrap(), crate::Lost::Ended);
+}
+
+#[tokio::test]
+async fn a_watch_and_leaders_may_be_asked_again_after_an_error() {
+    let leader = |hold| encoded(&LeaderRecord { hold, revision: hold, token: hold, ..LeaderRecord::default() });
+    let script = [
+        Act::OpenAndClose(vec![record(&[4], 5)]),
+        Act::Refuse("too-large: a prefix"),
+        Act::Open(vec![record(&[6], 6)]),
+        Act::OpenAndClose(vec![leader(1)]),
+        Act::Refuse("invalid-request: a name"),
+        Act::Open(vec![leader(2)]),
+    ];
+    let agent = FakeAgent::start(script).await;
+    let client = agent.client().await;
+    let options = WatchOptions { after: Some(2), ..WatchOptions::keys() };
+    let mut watch = client.watch(options).await.unwrap();
+    assert_eq!(watch.next().await.unwrap(), Changes::These(vec![change(4)]));
+    let refused = timeout(PATIENCE, watch.next()).await.unwrap();
+    assert_eq!(refused.unwrap_err().code(), Some(Code::TooLarge));
+    assert_eq!(timeout(PATIENCE, watch.next()).await.unwrap().unwrap(), Changes::These(vec![change(6)]));
+    let mut leaders = client.election("e").observe().await.unwrap();
+    assert_eq!(leaders.next().await.unwrap().hold, Some(1));
+    let refused = timeout(PATIENCE, leaders.next()).await.unwrap();
+    assert_eq!(refused.unwrap_err().code(), Some(Code::InvalidRequest));
+    assert_eq!(timeout(PATIENCE, leaders.next()).await.unwrap().unwrap().hold, Some(2));
+}
+
+#[tokio::test]
+async fn a_watch_is_a_stream_and_so_is_a_backup_that_ends() {
+    let piece = |data: &[u8], last| encoded(&BackupRecord { data: data.into(), last });
+    let script = [
+        Act::Open(vec![record(&[4], 4), record(&[5], 5)]),
+        Act::Open(vec![piece(b"a", false), piece(b"b", true)]),
+        Act::OpenAndClose(vec![piece(b"a", false)]),
+    ];
+    let agent = FakeAgent::start(script).await;
+    let client = agent.client().await;
+    let mut watch = client.watch(WatchOptions { after: Some(2), ..WatchOptions::keys() }).await.unwrap();
+    for revision in [4, 5] {
+        assert_eq!(streamed(&mut watch).await.unwrap().unwrap(), Changes::These(vec![change(revision)]));
+    }
+    let mut backup = client.group().backup().await.unwrap();
+    for data in ["a", "b"] {
+        assert_eq!(streamed(&mut backup).await.unwrap().unwrap(), data);
+    }
+    assert!(streamed(&mut backup).await.is_none());
+    let mut cut = client.group().backup().await.unwrap();
+    assert_eq!(streamed(&mut cut).await.unwrap().unwrap(), "a");
+    assert!(matches!(streamed(&mut cut).await, Some(Err(Error::Closed))));
+    assert!(streamed(&mut cut).await.is_none());
+}
+
+async fn streamed<S: futures_core::Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+    let next = std::future::poll_fn(|context| Pin::new(&mut *stream).poll_next(context));
+    timeout(PATIENCE, next).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_whose_agent_says_nothing_any_more_is_given_up() {
+    let agent = FakeAgent::start([Act::Open(vec![record(&[4], 5)]), Act::Open(vec![record(&[6], 6)])]).await;
+    let client = agent.client().await;
+    let mut watch = client.watch(WatchOptions { after: Some(2), ..WatchOptions::keys() }).await.unwrap();
+    assert_eq!(watch.next().await.unwrap(), Changes::These(vec![change(4)]));
+    agent.fall_silent();
+    let (silence, begun) = (crate::limits::SILENCE, Instant::now());
+    tokio::time::pause();
+    let mut next = Box::pin(watch.next());
+    while !client.is_closed() {
+        assert!(begun.elapsed() < 10 * silence, "nobody has noticed");
+        let pause = tokio::time::timeout(silence / 15, &mut next).await;
+        assert!(pause.is_err() || client.is_closed(), "{pause:?}");
+    }
+    tokio::time::resume();
+    agent.speak_again();
+    assert_eq!(timeout(PATIENCE, next).await.unwrap().unwrap(), Changes::These(vec![change(6)]));
 }

@@ -1,6 +1,9 @@
 //! [`Election`]: one leader at a time, candidates with values, and the [`Term`] of who is elected.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,14 +12,14 @@ use folkmoot_proto::coordination::{
     LeaderRecord, Line,
 };
 use folkmoot_proto::{Blob, Text};
-use tokio::time::Instant;
+use futures_core::Stream;
 
-use super::call::{Answered, AsyncUndo};
+use super::call::Answered;
+use super::hold::{self, GiveBack, Owed, Renew, Terms, lost_if_not_held, unless_held};
 use super::identity::Identity;
-use super::lease::{Lease, Lost};
-use super::lock::{held_for, lost_if_not_held, unless_held};
-use super::session::Session;
-use super::watch::Records;
+use super::lease::Lost;
+use super::session::Bond;
+use super::stream::Followed;
 use super::{Wait, millis};
 use crate::client::Client;
 use crate::error::Error;
@@ -38,7 +41,7 @@ pub struct Election {
     client: Client,
     name: Text,
     ttl: Duration,
-    session: u64,
+    session: Option<Bond>,
     preferred: bool,
 }
 
@@ -46,18 +49,24 @@ pub struct Election {
 /// back in the background, if the cluster can be reached; else it ends with its time to live.
 #[derive(Debug)]
 pub struct Term {
-    election: Election,
+    held: hold::Held<Office>,
+    token: u64,
+}
+
+/// One hold of an election.
+#[derive(Debug, Clone)]
+struct Office {
+    client: Client,
     identity: Arc<Identity>,
-    held: Held,
-    lease: Lease,
-    resigned: bool,
+    name: Text,
+    hold: u64,
 }
 
 /// Who leads, as it changes: see [`Election::observe`].
 #[derive(Debug)]
 pub struct Leaders {
     election: Election,
-    records: Option<Records<LeaderRecord>>,
+    records: Followed<LeaderRecord>,
     last: Option<Leader>,
 }
 
@@ -77,7 +86,7 @@ pub struct Leader {
 impl Client {
     /// An election.
     pub fn election(&self, name: impl Into<Text>) -> Election {
-        Election { client: self.clone(), name: name.into(), ttl: LEASE_TTL, session: 0, preferred: false }
+        Election { client: self.clone(), name: name.into(), ttl: LEASE_TTL, session: None, preferred: false }
     }
 }
 
@@ -89,11 +98,10 @@ impl Election {
         self
     }
 
-    /// Candidacy and office end with this session as well, and not with the client. That the session is lost only
-    /// [`Session::lost`] tells at once; a term learns of it with its next renewal, at a third of its time to live.
+    /// Candidacy and office end with this session as well, and not with the client.
     #[must_use]
-    pub fn with_session(mut self, session: &Session) -> Self {
-        self.session = session.id();
+    pub fn with_session(mut self, session: impl Into<Bond>) -> Self {
+        self.session = Some(session.into());
         self
     }
 
@@ -133,9 +141,8 @@ impl Election {
     /// # Errors
     /// As any coordination call.
     pub async fn observe(&self) -> Result<Leaders, Error> {
-        let mut leaders = Leaders { election: self.clone(), records: None, last: None };
-        leaders.open().await?;
-        Ok(leaders)
+        let records = Followed::new(self.client.open(self.observed(), Sink::Leaders).await?);
+        Ok(Leaders { election: self.clone(), records, last: None })
     }
 
     /// Ends the office of this number, whoever holds it.
@@ -146,61 +153,64 @@ impl Election {
         self.client.write(ElectionResign { hold, name: self.name.clone() }).await.map(drop)
     }
 
+    fn observed(&self) -> ElectionObserve {
+        ElectionObserve { name: self.name.clone() }
+    }
+
     async fn run(self, value: Bytes, wait: Wait) -> Result<Term, Error> {
+        let Self { client, name, ttl, session, preferred } = self;
         let campaign = ElectionCampaign {
-            name: self.name.clone(),
-            preferred: self.preferred,
-            session: self.session,
-            ttl: millis(self.ttl),
+            name: name.clone(),
+            preferred,
+            session: session.as_ref().map_or(0, Bond::id),
+            ttl: millis(ttl),
             value: Blob(value),
             wait: wait.to_body(),
         };
-        let Answered { answer: held, identity, mut asked } =
-            self.client.write_waiting(campaign, wait, Undo(self.clone())).await?;
-        let ttl = held_for(&self.client, self.session, self.ttl);
-        if asked.elapsed() > ttl / 3 {
-            // When the election was is not known: only a renewal tells how long the office lasts.
-            asked = Instant::now();
-            lost_if_not_held(self.renew(&identity, held.hold).await)?;
-        }
-        let (election, owner, hold) = (self.clone(), Arc::clone(&identity), held.hold);
-        let lease = Lease::keep(asked, ttl, move || {
-            let (election, owner) = (election.clone(), Arc::clone(&owner));
-            async move { election.renew(&owner, hold).await }
-        });
-        Ok(Term { election: self, identity, held, lease, resigned: false })
+        let (terms, asking) = (Terms::new(&client, ttl, session.as_ref()), client.clone());
+        let elected = async move |Answered { answer, identity, asked }: Answered<Held>| {
+            let Held { hold, token, .. } = answer;
+            let held = Owed::new(Office { client, identity, name, hold }).hold(asked, &terms).await?;
+            Ok(Term { held, token })
+        };
+        asking.write_waiting(campaign, wait, elected).await
     }
+}
 
-    async fn renew(&self, identity: &Arc<Identity>, hold: u64) -> Result<(), Error> {
-        let renew = ElectionRenew { hold, name: self.name.clone(), ttl: 0 };
-        self.client.write_as(identity, renew).await.map(drop)
+impl GiveBack for Office {
+    async fn give_back(&self) -> Result<(), Error> {
+        let resign = ElectionResign { hold: self.hold, name: self.name.clone() };
+        self.client.write_as(&self.identity, resign).await.map(drop)
     }
+}
 
-    async fn give_back(&self, identity: &Arc<Identity>, hold: u64) -> Result<(), Error> {
-        let resign = ElectionResign { hold, name: self.name.clone() };
-        self.client.write_as(identity, resign).await.map(drop)
+impl Renew for Office {
+    async fn renew(&self) -> Result<(), Error> {
+        let renew = ElectionRenew { hold: self.hold, name: self.name.clone(), ttl: 0 };
+        self.client.write_as(&self.identity, renew).await.map(drop)
     }
 }
 
 impl Term {
     /// The term, which is the fencing token: higher than that of every leader before.
     pub fn token(&self) -> u64 {
-        self.held.token
+        self.token
     }
 
     /// The number of the hold, by which anybody may end the term.
     pub fn hold(&self) -> u64 {
-        self.held.hold
+        self.held.what().hold
     }
 
-    /// Whether the office is held, as far as this side knows at this moment.
+    /// Whether the office is held, as far as this side knows at this moment: it and the session that it ends with are
+    /// renewed.
     pub fn is_held(&self) -> bool {
-        self.lease.is_held()
+        self.held.is_held()
     }
 
-    /// Returns when the office is lost.
-    pub async fn lost(&self) -> Lost {
-        self.lease.lost().await
+    /// Returns when the office is lost, or its session is.
+    pub fn lost(&self) -> impl Future<Output = Lost> + Send + use<> {
+        self.held.lost()
     }
 
     /// Says something else to all.
@@ -208,77 +218,50 @@ impl Term {
     /// # Errors
     /// [`Error::LeaseLost`] if the office was lost, [`Error::Refused`] with `too-large`.
     pub async fn proclaim(&self, value: impl Into<Bytes>) -> Result<(), Error> {
-        let Election { client, name, .. } = &self.election;
-        let proclaim = ElectionProclaim { hold: self.held.hold, name: name.clone(), value: Blob(value.into()) };
-        lost_if_not_held(client.write_as(&self.identity, proclaim).await).map(drop)
+        let Office { client, identity, name, hold } = self.held.what();
+        let proclaim = ElectionProclaim { hold: *hold, name: name.clone(), value: Blob(value.into()) };
+        lost_if_not_held(client.write_as(identity, proclaim).await).map(drop)
     }
 
-    /// Gives the office back.
+    /// Gives the office back. If that is not waited for to its end, it goes on in the background.
     ///
     /// # Errors
     /// [`Error::LeaseLost`] if it was lost before.
-    pub async fn resign(mut self) -> Result<(), Error> {
-        self.lease.stop();
-        self.resigned = true;
-        lost_if_not_held(self.election.give_back(&self.identity, self.held.hold).await)
-    }
-}
-
-impl Drop for Term {
-    fn drop(&mut self) {
-        if self.resigned || !self.lease.is_held() {
-            return;
-        }
-        let (election, identity, hold) = (self.election.clone(), Arc::clone(&self.identity), self.held.hold);
-        // Without a runtime there is nobody to say it: it ends with its time to live.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { election.give_back(&identity, hold).await.map(drop) });
-        }
+    pub async fn resign(self) -> Result<(), Error> {
+        self.held.give_back().await
     }
 }
 
 impl Leaders {
     /// Who leads: at first as it is, then after the next change. Changes that come faster than they are read may be left
-    /// out, the last one never.
+    /// out, the last one never. Nothing is lost when the wait is given up.
     ///
     /// # Errors
     /// Those of looking for another agent, for longer than [`crate::Reconnect`] allows; it may be asked again then.
     pub async fn next(&mut self) -> Result<Leader, Error> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Leader, Error>> {
         loop {
-            if self.records.is_none() {
-                self.open().await?;
-            }
-            let Some(records) = &mut self.records else { continue };
-            let record = match records.next().await {
-                Ok(Some(record)) => record,
-                ended => {
-                    self.records = None;
-                    ended?;
-                    continue;
-                }
-            };
+            let Self { election, records, last } = self;
+            let reopened = || election.client.reopened(election.observed(), Sink::Leaders);
+            let record = ready!(records.poll(context, reopened))?;
             let LeaderRecord { hold, owner: _, revision, token, value } = record;
             let leader = Leader { hold: Some(hold).filter(|hold| *hold != 0), token, value: value.0, revision };
-            if self.last.as_ref() != Some(&leader) {
-                self.last = Some(leader.clone());
-                return Ok(leader);
+            if last.as_ref() != Some(&leader) {
+                *last = Some(leader.clone());
+                return Poll::Ready(Ok(leader));
             }
         }
     }
-
-    async fn open(&mut self) -> Result<(), Error> {
-        let observe = ElectionObserve { name: self.election.name.clone() };
-        self.records = Some(self.election.client.open(observe, Sink::Leaders).await?);
-        Ok(())
-    }
 }
 
-/// Gives back the office of somebody who is gone.
-struct Undo(Election);
+/// As [`Leaders::next`]; it does not end.
+impl Stream for Leaders {
+    type Item = Result<Leader, Error>;
 
-impl AsyncUndo<Held> for Undo {
-    async fn undo(self, answered: Answered<Held>) {
-        // If this fails too, it ends with its time to live.
-        let _ = self.0.give_back(&answered.identity, answered.answer.hold).await;
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context).map(Some)
     }
 }

@@ -1,14 +1,19 @@
 //! [`Group`]: the Raft group itself: what it is, who belongs to it, backup and restore.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use bytes::Bytes;
 use folkmoot_proto::coordination::{
     BackupRecord, RaftAdd, RaftBackup, RaftDemote, RaftMember, RaftMemberList, RaftMembers, RaftPromote, RaftRemove,
     RaftRestore, RaftState, RaftStatus, RaftTransfer,
 };
 use folkmoot_proto::{Blob, Request, Text};
+use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::watch::Records;
+use super::stream::Records;
 use crate::client::Client;
 use crate::error::Error;
 use crate::limits::{RESTORE_CHUNK, RESTORE_TIMEOUT};
@@ -133,14 +138,28 @@ impl Backup {
     /// # Errors
     /// [`Error::Closed`] if the connection is lost before: what was read is no backup.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         if self.ended {
-            return Ok(None);
+            return Poll::Ready(Ok(None));
         }
-        let BackupRecord { data, last } = self.records.next().await?.ok_or(Error::Closed)?;
-        self.ended = last;
-        if last && data.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(data.0))
+        let record = ready!(self.records.poll(context)).and_then(|record| record.ok_or(Error::Closed));
+        Poll::Ready(record.map(|BackupRecord { data, last }| {
+            self.ended = last;
+            (!last || !data.is_empty()).then_some(data.0)
+        }))
+    }
+}
+
+/// As [`Backup::next`]; an error ends it.
+impl Stream for Backup {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let piece = ready!(self.poll(context));
+        self.ended |= piece.is_err();
+        Poll::Ready(piece.transpose())
     }
 }

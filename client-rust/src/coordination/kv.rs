@@ -310,7 +310,9 @@ impl Kv {
             otherwise: operations(&transaction.otherwise),
         };
         let done = self.client.write(body).await?;
-        let outcomes = done.outcomes.into_iter().map(|outcome| self.outcome(outcome)).collect();
+        let carried_out = if done.succeeded { &transaction.then } else { &transaction.otherwise };
+        let outcomes =
+            carried_out.iter().zip(done.outcomes).map(|(step, outcome)| self.outcome(step, outcome)).collect();
         Ok(Transacted { succeeded: done.succeeded, outcomes })
     }
 
@@ -366,9 +368,13 @@ impl Kv {
         KvOperation { verb, key: self.inside(key.clone()), session, ttl, value: Blob(value) }
     }
 
-    fn outcome(&self, outcome: KvOutcome) -> Outcome {
+    fn outcome(&self, step: &Operation<'_>, outcome: KvOutcome) -> Outcome {
+        let (Operation::Get(key) | Operation::Put(key, ..) | Operation::Delete(key)) = step;
         match outcome.verb {
-            KvVerb::Get => Outcome::Found(outcome.entry.map(|entry| self.entry(entry))),
+            KvVerb::Get => {
+                let found = |entry| self.entry(KvEntry { key: self.inside(key.clone()), ..entry });
+                Outcome::Found(outcome.entry.map(found))
+            }
             KvVerb::Put => Outcome::Written,
             KvVerb::Delete => Outcome::Deleted(outcome.deleted),
         }

@@ -1,11 +1,11 @@
 //! [`Lease`]: something of the cluster's that ends unless it is renewed, and the task that renews it. Locks, offices,
-//! sessions and claims of items are held through one.
+//! sessions and claims of items are held through one; [`Standing`] is what is seen of it.
 //!
 //! The holder counts from before the renewal was sent, the cluster from when it was applied: the holder always believes
 //! that it ends earlier than it does.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -31,24 +31,27 @@ pub enum Lost {
 /// Held until it is lost; renewed until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    shared: Arc<Shared>,
-    lost: watch::Receiver<Option<Lost>>,
+    state: Arc<watch::Sender<State>>,
+    standing: Standing,
     task: AbortHandle,
 }
 
-#[derive(Debug)]
-struct Shared {
+/// What is seen of a lease, also by others than its holder. It outlives the lease: what nobody renews is held until its
+/// time is over.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing(watch::Receiver<State>);
+
+#[derive(Debug, Clone, Copy)]
+struct State {
     /// The end, if no renewal succeeds any more.
-    deadline: Mutex<Instant>,
+    deadline: Instant,
+    lost: Option<Lost>,
 }
 
-impl Shared {
-    fn deadline(&self) -> Instant {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn extend(&self, deadline: Instant) {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+impl State {
+    /// How it ended, if it has. A time that has passed ends it for good, also if an answer comes in that moment.
+    fn lost(&self) -> Option<Lost> {
+        self.lost.or_else(|| (Instant::now() >= self.deadline).then_some(Lost::NotRenewed))
     }
 }
 
@@ -59,34 +62,30 @@ impl Lease {
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), Error>> + Send,
     {
-        let shared = Arc::new(Shared { deadline: Mutex::new(asked + ttl) });
-        let (tell, lost) = watch::channel(None);
-        let keeper = Arc::clone(&shared);
+        let (state, standing) = watch::channel(State { deadline: asked + ttl, lost: None });
+        let state = Arc::new(state);
+        let keeper = Arc::clone(&state);
         let task = tokio::spawn(async move {
             let end = keep(&keeper, ttl, renew).await;
-            tell.send_replace(Some(end));
+            keeper.send_modify(|state| state.lost = Some(end));
         });
-        Self { shared, lost, task: task.abort_handle() }
+        Self { state, standing: Standing(standing), task: task.abort_handle() }
     }
 
-    /// Whether it is held at this moment, as far as this side knows. Also true to a process that was stopped for a while.
-    pub(crate) fn is_held(&self) -> bool {
-        self.lost.borrow().is_none() && Instant::now() < self.shared.deadline()
-    }
-
-    /// Returns when it is lost.
-    pub(crate) async fn lost(&self) -> Lost {
-        let mut lost = self.lost.clone();
-        match lost.wait_for(Option::is_some).await {
-            Ok(end) => end.unwrap_or(Lost::NotRenewed),
-            // The runtime ends: nobody renews any more.
-            Err(_) => Lost::NotRenewed,
-        }
+    /// What others may see of it.
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Renews it no longer.
     pub(crate) fn stop(&self) {
         self.task.abort();
+    }
+
+    /// Its holder ends it: whatever depends on it is lost at once.
+    pub(crate) fn end(&self) {
+        self.stop();
+        self.state.send_modify(|state| state.lost = Some(Lost::Ended));
     }
 }
 
@@ -96,25 +95,67 @@ impl Drop for Lease {
     }
 }
 
+impl Standing {
+    /// Whether it is held at this moment, as far as this side knows. Also true to a process that was stopped for a while.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.borrow().lost().is_none()
+    }
+
+    /// Whether the cluster itself has said that it is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.borrow().lost == Some(Lost::Ended)
+    }
+
+    /// Returns when it is lost.
+    pub(crate) async fn lost(mut self) -> Lost {
+        loop {
+            let state = *self.0.borrow_and_update();
+            if let Some(lost) = state.lost() {
+                return lost;
+            }
+            let changed = async {
+                if self.0.changed().await.is_err() {
+                    // Nobody renews it any more: its time runs out.
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(state.deadline) => {}
+            }
+        }
+    }
+}
+
 /// Renews until that fails for good; says how it ended.
-async fn keep<F, R>(shared: &Shared, ttl: Duration, renew: F) -> Lost
+async fn keep<F, R>(state: &watch::Sender<State>, ttl: Duration, renew: F) -> Lost
 where
     F: Fn() -> R,
     R: Future<Output = Result<(), Error>>,
 {
     let third = ttl.max(LEASE_TTL_SHORTEST) / 3;
-    let mut next = shared.deadline().checked_sub(third.saturating_mul(2)).unwrap_or_else(Instant::now);
+    let mut deadline = state.borrow().deadline;
+    let mut next = deadline.checked_sub(third.saturating_mul(2)).unwrap_or_else(Instant::now);
     let mut backoff = Backoff::new();
     loop {
         sleep_until(next).await;
-        let deadline = shared.deadline();
         let asked = Instant::now();
         if asked >= deadline {
             return Lost::NotRenewed;
         }
         match timeout_at(deadline, renew()).await {
             Ok(Ok(())) => {
-                shared.extend(asked + ttl);
+                let in_time = state.send_if_modified(|state| {
+                    let in_time = state.lost().is_none();
+                    if in_time {
+                        state.deadline = asked + ttl;
+                    }
+                    in_time
+                });
+                if !in_time {
+                    return Lost::NotRenewed;
+                }
+                deadline = asked + ttl;
                 backoff = Backoff::new();
                 next = asked + third;
             }
@@ -149,7 +190,7 @@ mod tests {
             async { Ok(()) }
         });
         sleep_until(Instant::now() + TTL * 10).await;
-        assert!(lease.is_held());
+        assert!(lease.standing().is_held());
         assert!((29..=31).contains(&count.load(Ordering::Relaxed)), "{count:?}");
     }
 
@@ -157,19 +198,19 @@ mod tests {
     async fn a_refusal_ends_it_at_once() {
         let lease = Lease::keep(Instant::now(), TTL, || async { Err(refused(Code::NotHeld)) });
         let started = Instant::now();
-        assert_eq!(lease.lost().await, Lost::Ended);
-        assert!(started.elapsed() < TTL / 2 && !lease.is_held());
+        assert_eq!(lease.standing().clone().lost().await, Lost::Ended);
+        assert!(started.elapsed() < TTL / 2 && !lease.standing().is_held());
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_it_after_its_time_and_not_before() {
         let started = Instant::now();
         let hanging = Lease::keep(started, TTL, std::future::pending);
-        assert_eq!(hanging.lost().await, Lost::NotRenewed);
+        assert_eq!(hanging.standing().clone().lost().await, Lost::NotRenewed);
         assert!((TTL..TTL * 2).contains(&started.elapsed()), "{:?}", started.elapsed());
         let started = Instant::now();
         let failing = Lease::keep(started, TTL, || async { Err(Error::Closed) });
-        assert_eq!(failing.lost().await, Lost::NotRenewed);
+        assert_eq!(failing.standing().clone().lost().await, Lost::NotRenewed);
         assert!((TTL..TTL * 2).contains(&started.elapsed()), "{:?}", started.elapsed());
     }
 
@@ -182,6 +223,18 @@ mod tests {
             async move { if failing { Err(Error::Closed) } else { Ok(()) } }
         });
         sleep_until(Instant::now() + TTL * 5).await;
-        assert!(lease.is_held());
+        assert!(lease.standing().is_held());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_renewed_no_longer_is_held_until_its_time_is_over() {
+        let started = Instant::now();
+        let lease = Lease::keep(started, TTL, || async { Ok(()) });
+        let standing = lease.standing().clone();
+        drop(lease);
+        assert!(standing.is_held());
+        assert_eq!(standing.clone().lost().await, Lost::NotRenewed);
+        assert!((TTL..TTL * 2).contains(&started.elapsed()), "{:?}", started.elapsed());
+        assert!(!standing.is_held() && !standing.has_ended());
     }
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use folkmoot_proto::Text;
 pub use folkmoot_proto::coordination::Line;
-use folkmoot_proto::coordination::{Code, Held, LockAcquire, LockInfo, LockKind, LockRelease, LockRenew};
-use tokio::time::Instant;
+use folkmoot_proto::coordination::{Held, LockAcquire, LockInfo, LockKind, LockRelease, LockRenew};
 
-use super::call::{Answered, AsyncUndo};
+use super::call::Answered;
+use super::hold::{self, GiveBack, Owed, Renew, Terms, unless_held};
 use super::identity::Identity;
-use super::lease::{Lease, Lost};
-use super::session::Session;
+use super::lease::Lost;
+use super::session::Bond;
 use super::{Wait, millis};
 use crate::client::Client;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::limits::{LEASE_TTL, LEASE_TTL_SHORTEST};
 
 /// What locks of all kinds have in common.
@@ -26,7 +26,7 @@ struct Acquire {
     permits: u32,
     capacity: u32,
     ttl: Duration,
-    session: u64,
+    session: Option<Bond>,
 }
 
 /// A lock: held by one at a time, in the order in which they asked. Not reentrant.
@@ -63,11 +63,18 @@ pub struct ReadWriteLock {
 /// background, if the cluster can be reached; else it ends with its time to live.
 #[derive(Debug)]
 pub struct Guard {
-    acquire: Acquire,
+    held: hold::Held<LockHold>,
+    token: u64,
+}
+
+/// One hold of a lock.
+#[derive(Debug, Clone)]
+struct LockHold {
+    client: Client,
     identity: Arc<Identity>,
-    held: Held,
-    lease: Lease,
-    released: bool,
+    name: Text,
+    kind: LockKind,
+    hold: u64,
 }
 
 impl Client {
@@ -99,9 +106,12 @@ impl Client {
         wait: Wait,
     ) -> Result<Held, Error> {
         let ttl = ttl.map_or(0, millis);
-        let base = Acquire { session, ..Acquire::new(self, name.into(), LockKind::Lock) };
-        let body = LockAcquire { ttl, ..base.body(wait) };
-        Ok(self.write_waiting(body, wait, Undo(base)).await?.answer)
+        let base = Acquire::new(self, name.into(), LockKind::Lock);
+        let body = LockAcquire { session, ttl, ..base.body(wait) };
+        let granted = async move |granted: Answered<Held>| Ok((base.owed(&granted), granted.answer));
+        let (mut owed, held) = self.write_waiting(body, wait, granted).await?;
+        owed.settle();
+        Ok(held)
     }
 
     /// Gives a lock back, whoever acquired it.
@@ -133,11 +143,10 @@ macro_rules! common {
                 self
             }
 
-            /// What is held ends with this session as well, and not with the client. That the session is lost only
-            /// [`Session::lost`] tells at once; a guard learns of it with its next renewal, at a third of its time to live.
+            /// What is held ends with this session as well, and not with the client.
             #[must_use]
-            pub fn with_session(mut self, session: &Session) -> Self {
-                self.acquire.session = session.id();
+            pub fn with_session(mut self, session: impl Into<Bond>) -> Self {
+                self.acquire.session = Some(session.into());
                 self
             }
 
@@ -237,116 +246,73 @@ impl Guard {
     /// The fencing token: higher than that of every hold before. Whoever writes somewhere else on the strength of this lock
     /// passes it on, and the other place refuses lower ones.
     pub fn token(&self) -> u64 {
-        self.held.token
+        self.token
     }
 
     /// The number of the hold, by which anybody may give it back.
     pub fn hold(&self) -> u64 {
-        self.held.hold
+        self.held.what().hold
     }
 
-    /// Whether it is held, as far as this side knows at this moment.
+    /// Whether it is held, as far as this side knows at this moment: it and the session that it ends with are renewed.
     pub fn is_held(&self) -> bool {
-        self.lease.is_held()
+        self.held.is_held()
     }
 
-    /// Returns when it is lost.
-    pub async fn lost(&self) -> Lost {
-        self.lease.lost().await
+    /// Returns when it is lost, or its session is.
+    pub fn lost(&self) -> impl Future<Output = Lost> + Send + use<> {
+        self.held.lost()
     }
 
-    /// Gives it back.
+    /// Gives it back. If that is not waited for to its end, it goes on in the background.
     ///
     /// # Errors
     /// [`Error::LeaseLost`] if it was lost before.
-    pub async fn release(mut self) -> Result<(), Error> {
-        self.lease.stop();
-        self.released = true;
-        lost_if_not_held(self.acquire.release(&self.identity, self.held.hold).await)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if self.released || !self.lease.is_held() {
-            return;
-        }
-        let (acquire, identity, hold) = (self.acquire.clone(), Arc::clone(&self.identity), self.held.hold);
-        // Without a runtime there is nobody to say it: it ends with its time to live.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { acquire.release(&identity, hold).await.map(drop) });
-        }
+    pub async fn release(self) -> Result<(), Error> {
+        self.held.give_back().await
     }
 }
 
 impl Acquire {
     fn new(client: &Client, name: Text, kind: LockKind) -> Self {
-        Self { client: client.clone(), name, kind, permits: 1, capacity: 1, ttl: LEASE_TTL, session: 0 }
+        Self { client: client.clone(), name, kind, permits: 1, capacity: 1, ttl: LEASE_TTL, session: None }
     }
 
     fn body(&self, wait: Wait) -> LockAcquire {
         let Self { name, kind, permits, capacity, ttl, session, .. } = self;
         let (name, ttl, wait) = (name.clone(), millis(*ttl), wait.to_body());
-        LockAcquire { capacity: *capacity, kind: *kind, name, permits: *permits, session: *session, ttl, wait }
+        let session = session.as_ref().map_or(0, Bond::id);
+        LockAcquire { capacity: *capacity, kind: *kind, name, permits: *permits, session, ttl, wait }
+    }
+
+    fn owed(&self, granted: &Answered<Held>) -> Owed<LockHold> {
+        let Self { client, name, kind, .. } = self.clone();
+        Owed::new(LockHold { client, identity: Arc::clone(&granted.identity), name, kind, hold: granted.answer.hold })
     }
 
     async fn guard(self, wait: Wait) -> Result<Guard, Error> {
-        let client = self.client.clone();
-        let Answered { answer: held, identity, mut asked } =
-            client.write_waiting(self.body(wait), wait, Undo(self.clone())).await?;
-        let ttl = held_for(&client, self.session, self.ttl);
-        if asked.elapsed() > ttl / 3 {
-            // When it was granted is not known: only a renewal tells how long it is held.
-            asked = Instant::now();
-            lost_if_not_held(self.renew(&identity, held.hold).await)?;
-        }
-        let (acquire, owner, hold) = (self.clone(), Arc::clone(&identity), held.hold);
-        let lease = Lease::keep(asked, ttl, move || {
-            let (acquire, owner) = (acquire.clone(), Arc::clone(&owner));
-            async move { acquire.renew(&owner, hold).await }
-        });
-        Ok(Guard { acquire: self, identity, held, lease, released: false })
-    }
-
-    async fn renew(&self, identity: &Arc<Identity>, hold: u64) -> Result<(), Error> {
-        let renew = LockRenew { hold, kind: self.kind, name: self.name.clone(), ttl: 0 };
-        self.client.write_as(identity, renew).await.map(drop)
-    }
-
-    async fn release(&self, identity: &Arc<Identity>, hold: u64) -> Result<(), Error> {
-        let release = LockRelease { hold, kind: self.kind, name: self.name.clone() };
-        self.client.write_as(identity, release).await.map(drop)
+        let (client, body) = (self.client.clone(), self.body(wait));
+        let terms = Terms::new(&client, self.ttl, self.session.as_ref());
+        let granted = async move |granted: Answered<Held>| {
+            let held = self.owed(&granted).hold(granted.asked, &terms).await?;
+            Ok(Guard { held, token: granted.answer.token })
+        };
+        client.write_waiting(body, wait, granted).await
     }
 }
 
-/// Gives back what was granted to somebody who is gone.
-struct Undo(Acquire);
-
-impl AsyncUndo<Held> for Undo {
-    async fn undo(self, answered: Answered<Held>) {
-        // If this fails too, it ends with its time to live.
-        let _ = self.0.release(&answered.identity, answered.answer.hold).await;
+impl GiveBack for LockHold {
+    async fn give_back(&self) -> Result<(), Error> {
+        let Self { client, identity, name, kind, hold } = self;
+        let release = LockRelease { hold: *hold, kind: *kind, name: name.clone() };
+        client.write_as(identity, release).await.map(drop)
     }
 }
 
-/// How long the cluster leaves it to a holder who is silent: without a session it ends with the client as well.
-pub(super) fn held_for(client: &Client, session: u64, ttl: Duration) -> Duration {
-    if session == 0 { ttl.min(client.client_ttl()) } else { ttl }
-}
-
-/// `None` if the time for waiting was not enough.
-pub(super) fn unless_held<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
-    match outcome {
-        Ok(held) => Ok(Some(held)),
-        Err(Error::Refused(Refusal { code: Code::Busy | Code::TimedOut, .. })) => Ok(None),
-        Err(error) => Err(error),
+impl Renew for LockHold {
+    async fn renew(&self) -> Result<(), Error> {
+        let Self { client, identity, name, kind, hold } = self;
+        let renew = LockRenew { hold: *hold, kind: *kind, name: name.clone(), ttl: 0 };
+        client.write_as(identity, renew).await.map(drop)
     }
-}
-
-/// What a holder is told if he holds no more.
-pub(super) fn lost_if_not_held<T>(outcome: Result<T, Error>) -> Result<T, Error> {
-    outcome.map_err(|error| match error.code() {
-        Some(Code::NotHeld | Code::StaleLease) => Error::LeaseLost(Lost::Ended),
-        Some(_) | None => error,
-    })
 }

@@ -5,7 +5,8 @@ use folkmoot_proto::coordination::{Code, Element, QueueGet, QueueInfo, QueueKind
 use folkmoot_proto::{Blob, Text};
 
 use super::Wait;
-use super::call::{Answered, AsyncUndo};
+use super::call::Answered;
+use super::hold::{GiveBack, Owed};
 use crate::client::Client;
 use crate::error::{Error, Refusal};
 
@@ -63,8 +64,15 @@ impl Queue {
     pub async fn get(&self, wait: Wait) -> Result<Option<Bytes>, Error> {
         let Self { client, name, kind, .. } = self;
         let get = QueueGet { kind: *kind, name: name.clone(), wait: wait.to_body() };
-        match client.write_waiting(get, wait, Undo(self.clone())).await {
-            Ok(Answered { answer: Element { element }, .. }) => Ok(element.map(|element| element.0)),
+        let queue = self.clone();
+        let taken = async move |Answered { answer: Element { element }, .. }: Answered<_>| {
+            Ok(element.map(|Blob(element)| Owed::new(Taken { queue, element })))
+        };
+        match client.write_waiting(get, wait, taken).await {
+            Ok(taken) => Ok(taken.map(|mut taken| {
+                taken.settle();
+                taken.what().element.clone()
+            })),
             Err(Error::Refused(Refusal { code: Code::Empty | Code::TimedOut, .. })) => Ok(None),
             Err(error) => Err(error),
         }
@@ -80,14 +88,17 @@ impl Queue {
     }
 }
 
-/// Puts back what somebody took who is gone: at the end, because there is no other place to put it.
-struct Undo(Queue);
+/// What was taken for somebody who may be gone.
+#[derive(Debug, Clone)]
+struct Taken {
+    queue: Queue,
+    element: Bytes,
+}
 
-impl AsyncUndo<Element> for Undo {
-    async fn undo(self, answered: Answered<Element>) {
-        if let Element { element: Some(Blob(element)) } = answered.answer {
-            // If this fails too, the element is lost, as it is when its taker dies: work queues have leases for that.
-            let _ = Queue { bound: 0, ..self.0 }.put(element).await;
-        }
+impl GiveBack for Taken {
+    /// At the end, because there is no other place to put it. If this fails too, the element is lost, as it is when its
+    /// taker dies: work queues have leases for that.
+    async fn give_back(&self) -> Result<(), Error> {
+        Queue { bound: 0, ..self.queue.clone() }.put(self.element.clone()).await
     }
 }

@@ -9,7 +9,7 @@ use folkmoot_proto::coordination::{
 };
 use tokio::time::Instant;
 
-use super::lease::{Lease, Lost};
+use super::lease::{Lease, Lost, Standing};
 use super::millis;
 use crate::client::Client;
 use crate::error::Error;
@@ -38,6 +38,46 @@ pub struct Session {
     client: Client,
     id: u64,
     lease: Lease,
+}
+
+/// A session that something is to end with: a [`Session`], whose loss is seen at once by what is held under it; or the number
+/// of one that somebody else renews, whose loss only the cluster tells.
+#[derive(Debug, Clone)]
+pub struct Bond {
+    id: u64,
+    standing: Option<Standing>,
+}
+
+impl From<&Session> for Bond {
+    fn from(session: &Session) -> Self {
+        Self { id: session.id, standing: Some(session.lease.standing().clone()) }
+    }
+}
+
+impl From<u64> for Bond {
+    fn from(id: u64) -> Self {
+        Self { id, standing: None }
+    }
+}
+
+impl PartialEq for Bond {
+    /// The same session.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Bond {}
+
+impl Bond {
+    /// The session's number.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn standing(&self) -> Option<&Standing> {
+        self.standing.as_ref()
+    }
 }
 
 impl Client {
@@ -132,12 +172,12 @@ impl Session {
 
     /// Whether it lives, as far as this side knows at this moment.
     pub fn is_held(&self) -> bool {
-        self.lease.is_held()
+        self.lease.standing().is_held()
     }
 
     /// Returns when it has ended.
-    pub async fn lost(&self) -> Lost {
-        self.lease.lost().await
+    pub fn lost(&self) -> impl Future<Output = Lost> + Send + use<> {
+        self.lease.standing().clone().lost()
     }
 
     /// Ends it and what is bound to it.
@@ -145,7 +185,7 @@ impl Session {
     /// # Errors
     /// [`Error::Refused`] with `no-session` if it has ended already.
     pub async fn destroy(self) -> Result<(), Error> {
-        self.lease.stop();
+        self.lease.end();
         self.client.destroy_session(self.id).await
     }
 }

@@ -1,22 +1,17 @@
 //! [`Watch`]: every change once and in order, over lost connections and slow readers, or the word that some are forgotten.
-//! And [`Records`]: one stream of an agent, until its connection ends or its reader is too slow.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use folkmoot_proto::coordination::{
-    Call, CoordinationRequest, KvList, KvPage, Scope, Watch as WatchRequest, WatchChange, WatchRecord,
-};
-use folkmoot_proto::{Command, Request, Text};
-use tokio::sync::{mpsc, oneshot};
+use folkmoot_proto::Text;
+use folkmoot_proto::coordination::{KvList, KvPage, Scope, Watch as WatchRequest, WatchChange, WatchRecord};
+use futures_core::Stream;
 
-use super::call::judge_opening;
-use crate::backoff::Backoff;
+use super::stream::Followed;
 use crate::client::Client;
-use crate::connection::{Connection, Pending};
 use crate::error::Error;
-use crate::limits::{ATTEMPT_GRACE, ATTEMPT_TIMEOUT, WATCH_QUEUE};
-use crate::table::{Progress, Sink, Waiter};
+use crate::table::Sink;
 
 /// One change. Which fields mean something, `what` says.
 pub use folkmoot_proto::coordination::WatchChange as Change;
@@ -63,8 +58,7 @@ pub struct Watch {
     scope: Scope,
     /// Everything up to here was handed out.
     after: u64,
-    records: Option<Records<WatchRecord>>,
-    backoff: Backoff,
+    records: Followed<WatchRecord>,
 }
 
 /// What a watch brings.
@@ -90,10 +84,9 @@ impl Client {
             Some(after) => after,
             None => self.revision().await?,
         };
-        let backoff = Backoff::new();
-        let mut watch = Watch { client: self.clone(), prefix, scope, after, records: None, backoff };
-        watch.open().await?;
-        Ok(watch)
+        let request = WatchRequest { after: Some(after), prefix: prefix.clone(), scope };
+        let records = Followed::new(self.open(request, Sink::Changes).await?);
+        Ok(Watch { client: self.clone(), prefix, scope, after, records })
     }
 
     /// The revision of the group's state as it is.
@@ -104,30 +97,6 @@ impl Client {
         let question = KvList { limit: 1, ..KvList::default() };
         Ok(self.read::<_, KvPage>(question, false).await?.1.revision)
     }
-
-    /// Opens a stream.
-    pub(crate) async fn open<C, T>(&self, body: C, sink: fn(mpsc::Sender<T>) -> Sink) -> Result<Records<T>, Error>
-    where
-        C: Call<Answer = T> + Into<CoordinationRequest>,
-    {
-        let request = Request::Coordination(body.into());
-        let mut backoff = Backoff::new();
-        let deadline = self.deadline(super::Wait::No);
-        loop {
-            let opened = match self.connection().await {
-                Ok(connection) => Records::open(connection, &request, sink).await,
-                Err(error) => return Err(error),
-            };
-            match opened {
-                Err(error @ (Error::Closed | Error::Unavailable { .. } | Error::Timeout { .. }))
-                    if self.reconnects() =>
-                {
-                    self.pause(&mut backoff, deadline, error).await?;
-                }
-                opened => return opened,
-            }
-        }
-    }
 }
 
 impl Watch {
@@ -136,28 +105,7 @@ impl Watch {
     /// # Errors
     /// Those of looking for another agent, for longer than [`crate::Reconnect`] allows; it may be asked again then.
     pub async fn next(&mut self) -> Result<Changes, Error> {
-        loop {
-            if self.records.is_none() {
-                self.open().await?;
-            }
-            let Some(records) = &mut self.records else { continue };
-            let record = records.next().await.inspect_err(|_| self.records = None)?;
-            let Some(WatchRecord { changes, compacted, through }) = record else {
-                // Lost, or this reader was too slow for it: go on from what was read.
-                self.records = None;
-                tokio::time::sleep(self.backoff.pause()).await;
-                continue;
-            };
-            self.backoff = Backoff::new();
-            self.after = self.after.max(through);
-            if compacted {
-                self.records = None;
-                return Ok(Changes::Compacted { through });
-            }
-            if !changes.is_empty() {
-                return Ok(Changes::These(changes));
-            }
-        }
+        poll_fn(|context| self.poll(context)).await
     }
 
     /// Everything up to this revision was handed out: a later watch may go on from here.
@@ -165,69 +113,31 @@ impl Watch {
         self.after
     }
 
-    async fn open(&mut self) -> Result<(), Error> {
-        let request = WatchRequest { after: Some(self.after), prefix: self.prefix.clone(), scope: self.scope };
-        self.records = Some(self.client.open(request, Sink::Changes).await?);
-        Ok(())
-    }
-}
-
-/// One stream of an agent.
-#[derive(Debug)]
-pub(crate) struct Records<T> {
-    connection: Arc<Connection>,
-    seq: u64,
-    command: Command,
-    records: mpsc::Receiver<T>,
-    progress: Arc<Progress>,
-}
-
-impl<T> Records<T> {
-    pub(crate) async fn open(
-        connection: Arc<Connection>,
-        request: &Request,
-        sink: fn(mpsc::Sender<T>) -> Sink,
-    ) -> Result<Self, Error> {
-        let (queue, records) = mpsc::channel(WATCH_QUEUE);
-        let (reply, answer) = oneshot::channel();
-        let progress = Arc::new(Progress::default());
-        let waiter = Waiter::Opening { reply, sink: sink(queue), progress: Arc::clone(&progress) };
-        let command = request.command();
-        let seq = connection.send(request, waiter).await?;
-        // From here on dropping it cleans up, also when the caller gives up waiting.
-        let mut opened = Self { connection, seq, command, records, progress };
-        let limit = ATTEMPT_TIMEOUT.saturating_add(ATTEMPT_GRACE);
-        let reply = Pending::new(command, answer).wait(Some(limit)).await?;
-        if !reply.error.is_empty() {
-            opened.records.close();
-            opened.progress.finished.store(true, Ordering::Release);
-            return Err(judge_opening(command, &reply.error));
-        }
-        Ok(opened)
-    }
-
-    /// The next record; `None` once the connection is gone or the reader was too slow.
-    ///
-    /// # Errors
-    /// The agent ended the stream for a reason that will not go away.
-    pub(crate) async fn next(&mut self) -> Result<Option<T>, Error> {
-        let record = self.records.recv().await;
-        match (record, self.progress.error()) {
-            (Some(record), _) => Ok(Some(record)),
-            (None, Some(error)) => {
-                let error = judge_opening(self.command, &error);
-                if error.may_pass() { Ok(None) } else { Err(error) }
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Changes, Error>> {
+        loop {
+            let Self { client, prefix, scope, after, records } = self;
+            let reopened = || {
+                let request = WatchRequest { after: Some(*after), prefix: prefix.clone(), scope: *scope };
+                client.reopened(request, Sink::Changes)
+            };
+            let WatchRecord { changes, compacted, through } = ready!(records.poll(context, reopened))?;
+            *after = (*after).max(through);
+            if compacted {
+                records.close();
+                return Poll::Ready(Ok(Changes::Compacted { through }));
             }
-            (None, None) => Ok(None),
+            if !changes.is_empty() {
+                return Poll::Ready(Ok(Changes::These(changes)));
+            }
         }
     }
 }
 
-impl<T> Drop for Records<T> {
-    fn drop(&mut self) {
-        self.connection.table().forget(self.seq);
-        if !self.progress.finished.load(Ordering::Acquire) {
-            self.connection.stop_unanswered(self.seq);
-        }
+/// As [`Watch::next`]; it does not end.
+impl Stream for Watch {
+    type Item = Result<Changes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context).map(Some)
     }
 }

@@ -13,10 +13,11 @@ use folkmoot_proto::coordination::{
 use folkmoot_proto::{Blob, Text};
 use tokio::time::Instant;
 
-use super::call::{Answered, AsyncUndo};
+use super::call::Answered;
+use super::hold::{GiveBack, Held, Owed, Renew, Terms, lost_if_not_held};
 use super::identity::Identity;
-use super::lease::{Lease, Lost};
-use super::lock::{held_for, lost_if_not_held};
+use super::lease::Lost;
+use super::session::Bond;
 use super::{Wait, millis};
 use crate::client::Client;
 use crate::error::{Error, Refusal};
@@ -100,8 +101,8 @@ pub struct Claim {
     pub lease: Duration,
     /// Items wanted at once.
     pub most: u32,
-    /// The number of a session with which the claims end as well.
-    pub session: Option<u64>,
+    /// A session with which the claims end as well.
+    pub session: Option<Bond>,
 }
 
 impl Default for Claim {
@@ -114,11 +115,17 @@ impl Default for Claim {
 /// Dropped, it is released in the background, if the cluster can be reached; else its lease runs out.
 #[derive(Debug)]
 pub struct Item {
+    held: Held<Claimed>,
+    item: WorkItem,
+}
+
+/// One claim of an item.
+#[derive(Debug, Clone)]
+struct Claimed {
     queue: WorkQueue,
     identity: Arc<Identity>,
-    item: WorkItem,
-    lease: Lease,
-    ended: bool,
+    item: u64,
+    token: u64,
 }
 
 impl Client {
@@ -159,32 +166,20 @@ impl WorkQueue {
     /// # Errors
     /// [`Error::Refused`] with `no-session`, `too-many`, and what any call may fail with.
     pub async fn claim(&self, claim: &Claim, wait: Wait) -> Result<Vec<Item>, Error> {
-        let Some(Answered { answer: WorkClaimed { items }, identity, mut asked }) = self.take(claim, wait).await?
-        else {
-            return Ok(Vec::new());
-        };
         let lease = claim.lease.max(LEASE_TTL_SHORTEST);
-        let lease = held_for(&self.client, claim.session.unwrap_or(0), lease);
-        let late = asked.elapsed() > lease / 3;
-        let mut kept = Vec::with_capacity(items.len());
-        for item in items {
-            if late {
-                // When it was claimed is not known: only a sign of life tells how long the lease lasts.
-                asked = Instant::now();
-                match lost_if_not_held(self.heartbeat_as(&identity, item.item, item.token).await) {
-                    Err(Error::LeaseLost(_)) => continue,
-                    outcome => outcome?,
+        let terms = Terms::new(&self.client, lease, claim.session.as_ref());
+        let kept = async move |asked: Instant, claimed: Vec<(Owed<Claimed>, WorkItem)>| {
+            let mut kept = Vec::with_capacity(claimed.len());
+            for (owed, item) in claimed {
+                match owed.hold(asked, &terms).await {
+                    Ok(held) => kept.push(Item { held, item }),
+                    Err(Error::LeaseLost(_)) => {}
+                    Err(error) => return Err(error),
                 }
             }
-            let (queue, owner, number, token) = (self.clone(), Arc::clone(&identity), item.item, item.token);
-            let lease = Lease::keep(asked, lease, move || {
-                let (queue, owner) = (queue.clone(), Arc::clone(&owner));
-                async move { queue.heartbeat_as(&owner, number, token).await }
-            });
-            let (queue, identity) = (self.clone(), Arc::clone(&identity));
-            kept.push(Item { queue, identity, item, lease, ended: false });
-        }
-        Ok(kept)
+            Ok(kept)
+        };
+        self.take(claim, wait, kept).await
     }
 
     /// Takes items that nobody keeps alive unless told to, for programs that do not stay. The claim should name a session:
@@ -193,23 +188,45 @@ impl WorkQueue {
     /// # Errors
     /// As [`WorkQueue::claim`].
     pub async fn claim_detached(&self, claim: &Claim, wait: Wait) -> Result<Vec<WorkItem>, Error> {
-        Ok(self.take(claim, wait).await?.map(|answered| answered.answer.items).unwrap_or_default())
+        let claimed = self.take(claim, wait, async |_, claimed| Ok(claimed)).await?;
+        let detached = claimed.into_iter().map(|(mut owed, item)| {
+            owed.settle();
+            item
+        });
+        Ok(detached.collect())
     }
 
-    async fn take(&self, claim: &Claim, wait: Wait) -> Result<Option<Answered<WorkClaimed>>, Error> {
+    /// Claims, and makes of it what `kept` says; what that does not keep goes back.
+    async fn take<T, F>(
+        &self,
+        claim: &Claim,
+        wait: Wait,
+        kept: impl FnOnce(Instant, Vec<(Owed<Claimed>, WorkItem)>) -> F + Send + 'static,
+    ) -> Result<Vec<T>, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<Vec<T>, Error>> + Send,
+    {
         let body = WorkClaim {
             capabilities: claim.capabilities.iter().cloned().collect(),
             lease: millis(claim.lease.max(LEASE_TTL_SHORTEST)),
             most: claim.most.max(1),
             name: self.name.clone(),
             node: claim.node.clone().unwrap_or_default(),
-            session: claim.session.unwrap_or(0),
+            session: claim.session.as_ref().map_or(0, Bond::id),
             wait: wait.to_body(),
         };
-        match self.client.write_waiting(body, wait, Undo(self.clone())).await {
-            Ok(answered) => Ok(Some(answered)),
-            Err(Error::Refused(Refusal { code: Code::Empty | Code::TimedOut, .. })) => Ok(None),
-            Err(error) => Err(error),
+        let queue = self.clone();
+        let claimed = move |Answered { answer: WorkClaimed { items }, identity, asked }: Answered<_>| {
+            let owed = |item: WorkItem| {
+                let (queue, identity) = (queue.clone(), Arc::clone(&identity));
+                (Owed::new(Claimed { queue, identity, item: item.item, token: item.token }), item)
+            };
+            kept(asked, items.into_iter().map(owed).collect())
+        };
+        match self.client.write_waiting(body, wait, claimed).await {
+            Err(Error::Refused(Refusal { code: Code::Empty | Code::TimedOut, .. })) => Ok(Vec::new()),
+            outcome => outcome,
         }
     }
 
@@ -337,15 +354,21 @@ impl WorkQueue {
         let (WorkFinished { items }, _) = self.client.read(WorkHistory { name: self.name.clone() }, false).await?;
         Ok(items)
     }
+}
 
-    async fn heartbeat_as(&self, identity: &Arc<Identity>, item: u64, token: u64) -> Result<(), Error> {
-        let body = WorkHeartbeat { item, lease: 0, name: self.name.clone(), token };
-        self.client.write_as(identity, body).await.map(drop)
+impl GiveBack for Claimed {
+    async fn give_back(&self) -> Result<(), Error> {
+        let WorkQueue { client, name } = &self.queue;
+        let body = WorkRelease { delay: 0, item: self.item, name: name.clone(), token: self.token };
+        client.write_as(&self.identity, body).await.map(drop)
     }
+}
 
-    async fn release_as(&self, identity: &Arc<Identity>, item: u64, token: u64) -> Result<(), Error> {
-        let body = WorkRelease { delay: 0, item, name: self.name.clone(), token };
-        self.client.write_as(identity, body).await.map(drop)
+impl Renew for Claimed {
+    async fn renew(&self) -> Result<(), Error> {
+        let WorkQueue { client, name } = &self.queue;
+        let body = WorkHeartbeat { item: self.item, lease: 0, name: name.clone(), token: self.token };
+        client.write_as(&self.identity, body).await.map(drop)
     }
 }
 
@@ -376,14 +399,15 @@ impl Item {
         self.item.attempts
     }
 
-    /// Whether it is this worker's, as far as this side knows at this moment.
+    /// Whether it is this worker's, as far as this side knows at this moment: it and the session that it ends with are
+    /// renewed.
     pub fn is_held(&self) -> bool {
-        self.lease.is_held()
+        self.held.is_held()
     }
 
-    /// Returns when the claim has ended.
-    pub async fn lost(&self) -> Lost {
-        self.lease.lost().await
+    /// Returns when the claim has ended, or its session has.
+    pub fn lost(&self) -> impl Future<Output = Lost> + Send + use<> {
+        self.held.lost()
     }
 
     /// The item is done; `result` is kept in the history.
@@ -391,11 +415,10 @@ impl Item {
     /// # Errors
     /// [`Error::LeaseLost`] if the claim has ended before, [`Error::Refused`] with `too-large`.
     pub async fn complete(mut self, result: impl Into<Bytes>) -> Result<(), Error> {
-        self.end();
-        let WorkQueue { client, name } = &self.queue;
-        let WorkItem { item, token, .. } = self.item;
-        let body = WorkComplete { item, name: name.clone(), result: Blob(result.into()), token };
-        lost_if_not_held(client.write_as(&self.identity, body).await).map(drop)
+        self.held.settle();
+        let Claimed { queue: WorkQueue { client, name }, identity, item, token } = self.held.what();
+        let body = WorkComplete { item: *item, name: name.clone(), result: Blob(result.into()), token: *token };
+        lost_if_not_held(client.write_as(identity, body).await).map(drop)
     }
 
     /// The attempt failed and counts; the next one may begin `retry_after` from here on.
@@ -403,51 +426,18 @@ impl Item {
     /// # Errors
     /// As [`Item::complete`].
     pub async fn fail(mut self, reason: impl Into<Bytes>, retry_after: Duration) -> Result<(), Error> {
-        self.end();
-        let WorkQueue { client, name } = &self.queue;
-        let WorkItem { item, token, .. } = self.item;
+        self.held.settle();
+        let Claimed { queue: WorkQueue { client, name }, identity, item, token } = self.held.what();
         let (reason, retry_after) = (Blob(reason.into()), millis(retry_after));
-        let body = WorkFail { item, name: name.clone(), reason, retry_after, token };
-        lost_if_not_held(client.write_as(&self.identity, body).await).map(drop)
+        let body = WorkFail { item: *item, name: name.clone(), reason, retry_after, token: *token };
+        lost_if_not_held(client.write_as(identity, body).await).map(drop)
     }
 
-    /// It goes back as if it had not been claimed.
+    /// It goes back as if it had not been claimed. If that is not waited for to its end, it goes on in the background.
     ///
     /// # Errors
     /// [`Error::LeaseLost`] if the claim has ended before.
-    pub async fn release(mut self) -> Result<(), Error> {
-        self.end();
-        lost_if_not_held(self.queue.release_as(&self.identity, self.item.item, self.item.token).await)
-    }
-
-    fn end(&mut self) {
-        self.lease.stop();
-        self.ended = true;
-    }
-}
-
-impl Drop for Item {
-    fn drop(&mut self) {
-        if self.ended || !self.lease.is_held() {
-            return;
-        }
-        let (queue, identity) = (self.queue.clone(), Arc::clone(&self.identity));
-        let (item, token) = (self.item.item, self.item.token);
-        // Without a runtime there is nobody to say it: its lease runs out.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { queue.release_as(&identity, item, token).await });
-        }
-    }
-}
-
-/// Puts back what a worker claimed who is gone.
-struct Undo(WorkQueue);
-
-impl AsyncUndo<WorkClaimed> for Undo {
-    async fn undo(self, answered: Answered<WorkClaimed>) {
-        for item in answered.answer.items {
-            // If this fails too, its lease runs out.
-            let _ = self.0.release_as(&answered.identity, item.item, item.token).await;
-        }
+    pub async fn release(self) -> Result<(), Error> {
+        self.held.give_back().await
     }
 }

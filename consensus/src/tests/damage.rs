@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use openraft::storage::IOFlushed;
 use openraft::{AsyncRuntime, Instant};
 
 use super::disk::{Chance, FaultDisk};
 use super::world::{CLUSTER, Sim, World, add, count, count_query, now, simulate, sleep};
 use crate::disk::Disk;
-use crate::file::DataFile;
+use crate::file::{COMMITTED, DataFile};
 use crate::limits::CHUNK_BYTES;
+use crate::log::Reader;
+use crate::types::{Leader, LogEntry, LogId, Payload, Vote};
+use crate::writer::{Change, Threads, Writer};
 use crate::{ClusterId, NodeId, OpenError, ProposeError, Role};
 
 /// A group of one that has counted to `additions`, and then was killed.
@@ -177,6 +181,39 @@ fn nothing_is_written_after_a_failed_sync() {
             assert_eq!(world.disk(1).syncs(), syncs);
             let reason = member.clone().failed().await;
             assert!(reason.contains("the cable is loose"), "{reason}");
+        },
+        1,
+    );
+}
+
+/// A member that believed more to be committed than it has would start with a hole.
+#[test]
+fn what_is_committed_is_noted_with_entries_and_never_ahead_of_its_own() {
+    simulate(
+        8,
+        async |_| {
+            let disk = FaultDisk::default();
+            let (file, found, synced) = DataFile::open(&disk, NodeId(1), Some(CLUSTER)).unwrap();
+            let reader = Reader::new(file.clone(), &found);
+            let tail = reader.tail().clone();
+            let writer = Writer::<Sim>::start(file.clone(), tail.clone(), synced, Threads::Simulated).unwrap();
+            let leader = Leader { term: 1, node_id: NodeId(1) };
+            let id = |index| LogId { leader_id: leader, index };
+            let noted = async |committed: u64, entries: std::ops::Range<u64>| {
+                tail.lock().unwrap().committed = Some(id(committed));
+                let entries = entries.map(|index| LogEntry { log_id: id(index), payload: Payload::Blank }).collect();
+                writer.append(entries, IOFlushed::noop()).await.unwrap();
+                // Goes to disk behind them.
+                writer.write(Change::Vote(Vote::new_committed(1, NodeId(1)))).await.unwrap();
+                file.record::<LogId>(COMMITTED).unwrap().map(|noted| noted.index)
+            };
+            assert_eq!(noted(2, 0..2).await, None);
+            assert_eq!(noted(2, 2..4).await, Some(2));
+            assert_eq!(noted(5, 4..5).await, Some(2));
+            assert_eq!(noted(5, 5..6).await, Some(5));
+            writer.write(Change::TruncateAfter(Some(3))).await.unwrap();
+            assert_eq!(noted(6, 4..6).await, Some(5));
+            writer.close().await;
         },
         1,
     );

@@ -287,15 +287,31 @@ fn judge(shared: &Shared) -> Result<usize, String> {
     Ok(judged)
 }
 
-#[test]
-fn histories_under_faults_could_be_those_of_one_machine() {
+/// One run of each seed that is asked for, with three members and with five.
+fn runs(prepare: fn(&mut World)) {
     let setting = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (first, seeds) = (setting("FOLKMOOT_SEED", 0), setting("FOLKMOOT_SEEDS", 1));
     for (seed, size) in (first..first + seeds).flat_map(|seed| [(seed, 3), (seed, 5)]) {
-        let judged = simulate(seed, async |world| run(world, 8, Planted::Nothing).await, size);
+        let begun = std::time::Instant::now();
+        let work = async |mut world| {
+            prepare(&mut world);
+            run(world, 8, Planted::Nothing).await
+        };
+        let judged = simulate(seed, work, size);
         let judged = judged.unwrap_or_else(|text| panic!("FOLKMOOT_SEED={seed}, {size} members: {text}"));
         assert!(judged > 100, "FOLKMOOT_SEED={seed}, {size} members: only {judged} operations could be judged");
+        println!("seed {seed}, {size} members: {judged} operations judged good, {:?}", begun.elapsed());
     }
+}
+
+#[test]
+fn histories_under_faults_could_be_those_of_one_machine() {
+    runs(|_| ());
+}
+
+#[test]
+fn histories_over_the_real_network_code_could_be_those_of_one_machine() {
+    runs(World::lay_cables);
 }
 
 /// Finds the bug within some seeds, by what it did to clients.

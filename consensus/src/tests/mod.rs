@@ -2,11 +2,15 @@
 //! runtime under it than users may.
 
 mod backups;
+mod bounds;
+mod cables;
 mod damage;
 mod disk;
 pub(crate) mod edges;
 mod histories;
+mod hostile;
 mod net;
+mod retiming;
 mod simulation;
 mod walking;
 mod world;

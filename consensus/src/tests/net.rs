@@ -14,12 +14,13 @@ use openraft::raft::{
 use openraft::{AsyncRuntime, OptionalSend, RaftNetworkFactory};
 
 use crate::image::Image;
+use crate::member::Member;
 use crate::peer::{NodeId, Peer};
 use crate::types::{Raft, Snapshot, Types, Vote};
 
 /// Who can be reached.
 pub(crate) struct Net<A: AsyncRuntime> {
-    members: Mutex<BTreeMap<NodeId, Raft<A>>>,
+    members: Mutex<BTreeMap<NodeId, Arc<Member<A>>>>,
     cut: Mutex<BTreeSet<(NodeId, NodeId)>>,
     /// Of each message, one way.
     delay: Mutex<Duration>,
@@ -30,8 +31,8 @@ impl<A: AsyncRuntime> Net<A> {
         Arc::new(Self { members: Mutex::default(), cut: Mutex::default(), delay: Mutex::default() })
     }
 
-    pub(crate) fn plug(&self, id: NodeId, raft: &Raft<A>) {
-        self.members.lock().unwrap().insert(id, raft.clone());
+    pub(crate) fn plug(&self, id: NodeId, member: &Arc<Member<A>>) {
+        self.members.lock().unwrap().insert(id, Arc::clone(member));
     }
 
     pub(crate) fn unplug(&self, id: NodeId) {
@@ -59,17 +60,33 @@ impl<A: AsyncRuntime> Net<A> {
         Way { net: Arc::clone(self), from }
     }
 
-    fn reach(&self, from: NodeId, to: NodeId) -> Result<Raft<A>, Unreachable<Types<A>>> {
+    /// Of each message, one way.
+    pub(crate) fn delay_of_messages(&self) -> Duration {
+        *self.delay.lock().unwrap()
+    }
+
+    /// A member that runs.
+    pub(crate) fn member(&self, id: NodeId) -> Option<Arc<Member<A>>> {
+        self.members.lock().unwrap().get(&id).cloned()
+    }
+
+    pub(crate) fn reach(&self, from: NodeId, to: NodeId) -> Result<Raft<A>, Unreachable<Types<A>>> {
         if self.cut.lock().unwrap().contains(&(from, to)) {
             return Err(Unreachable::from_string("cut"));
         }
-        self.members.lock().unwrap().get(&to).cloned().ok_or_else(|| Unreachable::from_string("gone"))
+        self.member(to).map(|member| member.raft()).ok_or_else(|| Unreachable::from_string("gone"))
     }
 }
 
 pub(crate) struct Way<A: AsyncRuntime> {
     net: Arc<Net<A>>,
     from: NodeId,
+}
+
+impl<A: AsyncRuntime> Clone for Way<A> {
+    fn clone(&self) -> Self {
+        Self { net: Arc::clone(&self.net), from: self.from }
+    }
 }
 
 impl<A: AsyncRuntime> RaftNetworkFactory<Types<A>> for Way<A> {
@@ -93,7 +110,7 @@ impl<A: AsyncRuntime> Link<A> {
         option: &RPCOption,
         call: impl FnOnce(Raft<A>) -> F + Send,
     ) -> Result<T, Unreachable<Types<A>>> {
-        let delay = *self.net.delay.lock().unwrap();
+        let delay = self.net.delay_of_messages();
         let work = async {
             A::sleep(delay).await;
             let raft = self.net.reach(self.from, self.to)?;

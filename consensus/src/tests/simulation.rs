@@ -12,6 +12,7 @@ use super::disk::Chance;
 use super::world::{Sim, World, add, count, count_query, now, simulate, sleep};
 use crate::error::ProposeError;
 use crate::member::Member;
+use crate::settings::Timing;
 
 /// What a client saw.
 #[derive(Debug, Clone, Copy)]
@@ -133,11 +134,16 @@ async fn run(mut world: World, seconds: u64, lies: bool) -> Result<(), String> {
         let wait = 50 + world.chance.below(500);
         sleep(wait).await;
         let number = 1 + world.chance.below(3);
-        match world.chance.below(6) {
+        match world.chance.below(7) {
             0 | 1 if world.runs(number) => world.crash(number).await,
             2 if world.runs(number) => world.kill(number).await,
             3 => world.part(&[number].into()),
             4 => world.net.heal(),
+            // Beside everything else that may happen to it meanwhile.
+            5 if world.runs(number) => {
+                let (member, level) = (world.member(number), u32::try_from(world.chance.below(3)).unwrap());
+                drop(Sim::spawn(async move { drop(member.retime(Timing::at(level)).await) }));
+            }
             _ => {
                 for number in world.numbers() {
                     if !world.runs(number) {

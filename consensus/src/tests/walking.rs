@@ -15,10 +15,10 @@ use crate::types::Tokio;
 use crate::{ClusterId, Group, NodeId, Peer, ProposeError, Quorum, Record, Role, Settings, Timing};
 
 /// A data directory that goes with the test.
-struct Directory(PathBuf);
+pub(super) struct Directory(pub(super) PathBuf);
 
 impl Directory {
-    fn fresh() -> Self {
+    pub(super) fn fresh() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("folkmoot-consensus-{}-{number}", std::process::id()));
@@ -66,7 +66,7 @@ impl Three {
         settings.timing = Timing::for_round_trip(Duration::from_millis(30));
         let way = self.net.from(NodeId(number));
         let group = Group::open_on(settings, None, |_| way).await.unwrap();
-        self.net.plug(NodeId(number), group.raft());
+        self.net.plug(NodeId(number), group.member());
         self.groups[place] = Some(group);
     }
 

@@ -11,6 +11,7 @@ use folkmoot_coordination::{
 use openraft::{AsyncRuntime, Instant};
 use openraft_rt_sim::{SimInstant, SimRuntime};
 
+use super::cables::Cables;
 use super::disk::{Chance, FaultDisk};
 use super::net::Net;
 use crate::error::ProposeError;
@@ -36,6 +37,8 @@ pub(crate) fn settings(number: u64) -> Settings {
 /// Members 1 to n, with their disks and the network between them.
 pub(crate) struct World {
     pub(crate) net: Arc<Net<Sim>>,
+    /// The real network code, if it is to be under the members.
+    pub(crate) cables: Option<Arc<Cables>>,
     pub(crate) disks: Vec<FaultDisk>,
     pub(crate) members: Vec<Option<Arc<Member<Sim>>>>,
     pub(crate) chance: Chance,
@@ -49,7 +52,7 @@ pub(crate) fn empty(seed: u64, size: usize) -> World {
     net.delay(Duration::from_micros(300));
     let disks = (0..size).map(|_| FaultDisk::default()).collect();
     let members = (0..size).map(|_| None).collect();
-    World { net, disks, members, chance: Chance(seed), adjust: |_| {} }
+    World { net, cables: None, disks, members, chance: Chance(seed), adjust: |_| {} }
 }
 
 /// Runs `work` in a world of its own.
@@ -82,14 +85,24 @@ impl World {
         let way = self.net.from(NodeId(number));
         let mut settings = settings(number);
         (self.adjust)(&mut settings);
-        let member = Member::open(settings, None, self.disk(number), Threads::Simulated, |_| way).await?;
-        self.net.plug(NodeId(number), &member.raft);
+        let (disk, threads) = (self.disk(number), Threads::Simulated);
+        let member = match &self.cables {
+            Some(cables) => Member::open(settings, None, disk, threads, |identity| cables.network(&identity)).await?,
+            None => Member::open(settings, None, disk, threads, |_| way).await?,
+        };
+        self.cables.iter().for_each(|cables| cables.plug(&member.identity));
+        self.net.plug(NodeId(number), &member);
         self.members[Self::place(number)] = Some(member);
         Ok(())
     }
 
     pub(crate) async fn open(&mut self, number: u64) {
         self.try_open(number).await.unwrap();
+    }
+
+    /// Puts the real network code under the members, none of which may run yet.
+    pub(crate) fn lay_cables(&mut self) {
+        self.cables = Some(Cables::new(Arc::clone(&self.net)));
     }
 
     /// Starts all, and founds the group with the first `voters` of them.
@@ -125,13 +138,15 @@ impl World {
     /// The process of a member goes.
     pub(crate) async fn kill(&mut self, number: u64) {
         self.disk(number).kill();
+        self.cables.iter().for_each(|cables| cables.hang_up(NodeId(number)));
         self.end(number).await;
     }
 
     async fn end(&mut self, number: u64) {
         self.net.unplug(NodeId(number));
         let member = self.members[Self::place(number)].take().unwrap();
-        drop(member.raft.shutdown().await);
+        member.seat.end().await;
+        drop(member.raft().shutdown().await);
         member.writer.close().await;
     }
 
@@ -139,6 +154,7 @@ impl World {
         let member = self.members[Self::place(number)].take().unwrap();
         member.shutdown().await;
         self.net.unplug(NodeId(number));
+        self.cables.iter().for_each(|cables| cables.hang_up(NodeId(number)));
     }
 
     /// Parts the members: those named, and the others.

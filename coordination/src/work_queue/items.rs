@@ -142,6 +142,15 @@ pub(super) struct Claimer {
     pub(super) most: u32,
 }
 
+impl Claimer {
+    /// What a call that waits counts as stored: the capabilities, which may be much; nothing without any, so that plain
+    /// workers can wait where the storage is full.
+    pub(super) fn cost(&self) -> usize {
+        let names = self.worker.capabilities.iter().map(|name| cost(name, 0));
+        names.fold(0, usize::saturating_add)
+    }
+}
+
 /// Items of equal requirements.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Group {
@@ -311,7 +320,8 @@ impl Queue {
             self.index_state(index, name, *id, item);
         }
         self.items = items;
-        let finished = self.finished.iter().map(|finished| cost(name, finished.result.len()));
+        let waiting = self.claimers.values().map(Claimer::cost);
+        let finished = self.finished.iter().map(|finished| cost(name, finished.result.len())).chain(waiting);
         index.stored_bytes = finished.fold(index.stored_bytes, usize::saturating_add);
     }
 

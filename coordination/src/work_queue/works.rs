@@ -15,7 +15,7 @@ use crate::limits::{
     REDRIVE_MAX, REQUIREMENTS_MAX, RESULT_BYTES_MAX, WORK_QUEUES_MAX,
 };
 use crate::step::{Caller, Index, Place, Step};
-use crate::types::{HoldId, ItemId, Key, Owner, Revision, TimeMs, Ttl};
+use crate::types::{HoldId, ItemId, Key, Owner, Patience, Revision, TimeMs, Ttl};
 
 /// All work queues.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,9 +105,10 @@ impl Works {
     }
 
     /// A waiting call goes.
-    pub(crate) fn leave(&mut self, name: &Key, hold: HoldId) {
+    pub(crate) fn leave(&mut self, step: &mut Step<'_>, name: &Key, hold: HoldId) {
         if let Some(queue) = self.queues.get_mut(name) {
-            queue.claimers.remove(&hold);
+            let gone = queue.claimers.remove(&hold);
+            step.stored(0, gone.as_ref().map_or(0, Claimer::cost));
             if *queue == Queue::default() {
                 self.queues.remove(name);
             }
@@ -218,7 +219,12 @@ impl Works {
             }
         }
         self.may_create(name)?;
+        let cost = claimer.cost();
+        if claim.patience != Patience::None {
+            step.room(cost, 0)?;
+        }
         let hold = step.wait(caller, claim.patience, Place::Work(name.clone()), Refusal::Empty)?;
+        step.stored(cost, 0);
         self.queues.entry(name.clone()).or_default().claimers.insert(hold, claimer);
         Ok(MachineReply::Waiting { ticket: caller.ticket, hold })
     }
@@ -329,6 +335,7 @@ impl Works {
             let items = take(queue, step, name, &claimer);
             if !items.is_empty() {
                 queue.claimers.remove(&hold);
+                step.stored(0, claimer.cost());
                 step.answer(claimer.ticket, MachineReply::Work(Reply::Claimed(items)));
             }
         }

@@ -1,29 +1,39 @@
 //! A group of PySyncObj's. It is a library: its clients are the processes that hold it, so each node is a small program
-//! (`pysyncobj_node.py`) that measures itself, with callbacks in flight in place of clients.
+//! (`pysyncobj_node.py`) that measures itself, with callbacks under way in place of clients and of connections.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::support::{Directory, Loopback, eventually_within};
-use crate::{Row, resident_kib};
+use crate::measure::{LIMIT, Rate, System, UNDER_WAY, until};
+use crate::support::{Directory, Loopback};
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/coordination/pysyncobj_node.py");
 
 struct Node {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    /// Lines of its output.
+    answers: Receiver<String>,
 }
 
 impl Node {
-    /// Sends a question and reads the numbers of the answer.
-    fn ask(&mut self, question: &str) -> Vec<f64> {
+    fn tell(&mut self, question: &str) {
         writeln!(self.input, "{question}").unwrap();
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+    }
+
+    /// The numbers of the next answer.
+    fn answer(&mut self, question: &str, limit: Duration) -> Vec<f64> {
+        let line = self.answers.recv_timeout(limit);
+        let line = line.unwrap_or_else(|_| panic!("PySyncObj does not answer \"{question}\" within {limit:?}"));
         line.split_whitespace().map(|word| word.parse().unwrap_or_else(|_| panic!("{question}: {line}"))).collect()
+    }
+
+    fn ask(&mut self, question: &str, limit: Duration) -> Vec<f64> {
+        self.tell(question);
+        self.answer(question, limit)
     }
 }
 
@@ -34,64 +44,109 @@ impl Drop for Node {
     }
 }
 
-struct PySyncObj<'a> {
-    python: &'a Path,
+pub struct PySyncObj {
+    python: PathBuf,
     addresses: Vec<String>,
+    _claims: Vec<Loopback>,
     nodes: Vec<Option<Node>>,
+    connected: usize,
     directory: Directory,
 }
 
-impl PySyncObj<'_> {
+impl PySyncObj {
+    pub fn start(python: &Path) -> Self {
+        let claims: Vec<Loopback> = (0..3).map(|_| Loopback::fresh()).collect();
+        let addresses = claims.iter().map(|claim| format!("{}:4321", claim.ip())).collect();
+        let (nodes, directory) = (vec![None, None, None], Directory::fresh());
+        let mut group = Self { python: python.to_owned(), addresses, _claims: claims, nodes, connected: 0, directory };
+        (0..3).for_each(|node| group.start_node(node));
+        group.leader();
+        group
+    }
+
     fn start_node(&mut self, node: usize) {
-        let mut command = Command::new(self.python);
-        command.arg(PROGRAM).arg(self.directory.file(&format!("journal-{node}"))).arg(&self.addresses[node]);
+        let mut command = Command::new(&self.python);
+        command.arg(PROGRAM).arg(self.directory.file(&format!("data-{node}"))).arg(&self.addresses[node]);
         command.args(self.addresses.iter().filter(|other| **other != self.addresses[node]));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        self.nodes[node] = Some(Node { child, input, output });
+        let (lines, answers) = channel();
+        // Ends with the process.
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        self.nodes[node] = Some(Node { child, input, answers });
     }
 
-    fn leader(&mut self) -> usize {
-        eventually_within(Duration::from_secs(60), "PySyncObj has a leader", || {
-            let leads = |node: &mut Option<Node>| node.as_mut().is_some_and(|node| node.ask("leads") == [1.0]);
-            self.nodes.iter_mut().position(leads).ok_or_else(|| "nobody leads".to_owned())
-        })
+    /// Asks a node that runs.
+    fn ask(&mut self, node: usize, question: &str) -> Vec<f64> {
+        self.nodes[node].as_mut().expect("a node that runs").ask(question, LIMIT)
+    }
+
+    fn one(&mut self, node: usize, question: &str) -> f64 {
+        self.ask(node, question)[0]
+    }
+
+    fn write(&mut self, under_way: usize, window: Duration, entries: u64) -> Rate {
+        let leader = self.leader();
+        let question = format!("write {under_way} {} {entries}", window.as_secs_f64());
+        let node = self.nodes[leader].as_mut().unwrap();
+        node.tell(&question);
+        let numbers = node.answer(&question, window + LIMIT);
+        Rate { count: numbers[0], seconds: numbers[1], median_ms: numbers[2], p99_ms: numbers[3] }
     }
 }
 
-/// Every row that it can be measured in, in the order of `crate::measure`.
-pub fn measure(python: &Path, clients: &[usize], window: Duration, kills: usize) -> Vec<Row> {
-    let claims: Vec<Loopback> = (0..3).map(|_| Loopback::fresh()).collect();
-    let addresses = claims.iter().map(|claim| format!("{}:4321", claim.ip())).collect();
-    let mut group = PySyncObj { python, addresses, nodes: vec![None, None, None], directory: Directory::fresh() };
-    (0..3).for_each(|node| group.start_node(node));
-    let leader = group.leader();
-    let mut rows = Vec::new();
-    for count in clients {
-        let numbers = group.nodes[leader].as_mut().unwrap().ask(&format!("write {count} {}", window.as_secs_f64()));
-        rows.push(Row::new(&format!("writes/s, {count} clients"), numbers[0]));
-        if *count == 1 {
-            rows.push(Row::new("one write, median, ms", numbers[1]));
-            rows.push(Row::new("one write, p99, ms", numbers[2]));
-        }
+impl System for PySyncObj {
+    fn writes(&mut self, clients: usize, window: Duration) -> Rate {
+        self.write(clients, window, u64::MAX)
     }
-    rows.push(Row::new("reads/s, linearizable, 64 clients", f64::NAN));
-    let reads = group.nodes[leader].as_mut().unwrap().ask(&format!("read {}", window.as_secs_f64()));
-    rows.push(Row::new("reads/s, stale, 64 clients", reads[0]));
-    let resident = group.nodes.iter().flatten().map(|node| resident_kib(node.child.id())).max().unwrap();
-    rows.push(Row::new("resident memory after that, MiB", resident as f64 / 1024.0));
-    let mut times: Vec<f64> = (0..kills)
-        .map(|_| {
-            let leader = group.leader();
-            let begun = Instant::now();
-            drop(group.nodes[leader].take());
-            group.nodes[(leader + 1) % 3].as_mut().unwrap().ask("until-written");
-            let took = begun.elapsed().as_secs_f64() * 1_000.0;
-            group.start_node(leader);
-            group.leader();
-            took
-        })
-        .collect();
-    rows.extend(crate::failover_rows(&mut times));
-    rows
+
+    fn pipelined(&mut self, connections: usize, window: Duration, entries: u64) -> Rate {
+        self.write(connections * UNDER_WAY, window, entries)
+    }
+
+    fn reads(&mut self, _clients: usize, stale: bool, window: Duration) -> Option<Rate> {
+        let leader = self.leader();
+        let numbers = stale.then(|| self.ask(leader, &format!("read {}", window.as_secs_f64())))?;
+        Some(Rate { count: numbers[0], seconds: numbers[1], median_ms: f64::NAN, p99_ms: f64::NAN })
+    }
+
+    fn leader(&mut self) -> usize {
+        let mut found = None;
+        until("PySyncObj has a leader", || {
+            found = (0..3).find(|node| self.nodes[*node].is_some() && self.one(*node, "leads") == 1.0);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    fn term(&mut self) -> u64 {
+        let running: Vec<usize> = (0..3).filter(|node| self.nodes[*node].is_some()).collect();
+        running.into_iter().map(|node| self.one(node, "term") as u64).max().unwrap()
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        self.nodes.iter().flatten().map(|node| node.child.id()).collect()
+    }
+
+    fn connect(&mut self, node: usize) {
+        self.connected = node;
+        self.until_written();
+    }
+
+    fn until_written(&mut self) {
+        self.one(self.connected, "until-written");
+    }
+
+    fn kill(&mut self, node: usize) {
+        drop(self.nodes[node].take());
+    }
+
+    fn restart(&mut self, node: usize) {
+        let begun = Instant::now();
+        let running: Vec<usize> = (0..3).filter(|node| self.nodes[*node].is_some()).collect();
+        let goal = running.into_iter().map(|node| self.one(node, "applied")).fold(0.0, f64::max);
+        self.start_node(node);
+        until("the node has caught up", || self.one(node, "applied") >= goal && self.one(node, "ready") == 1.0);
+        assert!(begun.elapsed() < LIMIT, "the node was late");
+    }
 }

@@ -1,6 +1,6 @@
 """One node of PySyncObj that measures itself: questions on standard input, numbers on standard output.
 
-Arguments: journal file, own address, addresses of the others.
+Arguments: where its data is to be, own address, addresses of the others.
 """
 
 import sys
@@ -28,34 +28,38 @@ def percentile(times, share):
     return times[min(len(times) - 1, int(len(times) * share))] * 1000
 
 
-def write(node, clients, seconds):
-    """Keeps `clients` writes under way; prints writes per second, median and p99."""
+def write(node, under_way, seconds, entries):
+    """Keeps so many writes under way until the time is over or so many are acknowledged.
+
+    Prints their number, the seconds, median and p99.
+    """
     times, lock, finished = [], threading.Lock(), threading.Event()
-    end = time.monotonic() + seconds
-    under_way = [clients]
+    begun = time.monotonic()
+    end = begun + seconds
+    left = [under_way]
 
     def next_write(client):
-        begun = time.monotonic()
+        sent = time.monotonic()
 
         def done(_result, error):
             now = time.monotonic()
             if error == 0:
-                times.append(now - begun)
-            if now < end:
+                times.append(now - sent)
+            if now < end and len(times) < entries:
                 next_write(client)
                 return
             with lock:
-                under_way[0] -= 1
-                if under_way[0] == 0:
+                left[0] -= 1
+                if left[0] == 0:
                     finished.set()
 
-        node.put("key-%d" % client, "x" * 128, callback=done)
+        node.put("key-%d" % (client % 1000), "x" * 128, callback=done)
 
-    begun = time.monotonic()
-    for client in range(clients):
+    for client in range(under_way):
         next_write(client)
     finished.wait(seconds + 30)
-    print(len(times) / (time.monotonic() - begun), percentile(times, 0.5), percentile(times, 0.99), flush=True)
+    count, took = len(times), time.monotonic() - begun
+    print(count, took, percentile(times, 0.5), percentile(times, 0.99), flush=True)
 
 
 def read(node, seconds):
@@ -65,7 +69,7 @@ def read(node, seconds):
     while time.monotonic() < end:
         node.keys.get("key-0")
         count += 1
-    print(count / (time.monotonic() - begun), flush=True)
+    print(count, time.monotonic() - begun, flush=True)
 
 
 def until_written(node):
@@ -80,16 +84,23 @@ def until_written(node):
 
 
 def main():
-    journal, own, *others = sys.argv[1:]
-    # It would bind every address of the machine.
-    configuration = SyncObjConf(journalFile=journal, bindAddress=own)
+    data, own, *others = sys.argv[1:]
+    # It would bind every address of the machine. Its log is compacted after 5,000 entries: without a dump file a node that
+    # was killed would come back with the rest of its journal only, and never catch up.
+    configuration = SyncObjConf(journalFile=data + ".journal", fullDumpFile=data + ".dump", bindAddress=own)
     node = Keys(own, others, configuration)
     for line in sys.stdin:
         words = line.split()
         if words[0] == "leads":
             print(int(node._isLeader() and node.isReady()), flush=True)
+        elif words[0] == "ready":
+            print(int(node.isReady()), flush=True)
+        elif words[0] == "applied":
+            print(node.raftLastApplied, flush=True)
+        elif words[0] == "term":
+            print(node.raftCurrentTerm, flush=True)
         elif words[0] == "write":
-            write(node, int(words[1]), float(words[2]))
+            write(node, int(words[1]), float(words[2]), int(words[3]))
         elif words[0] == "read":
             read(node, float(words[1]))
         elif words[0] == "until-written":

@@ -104,7 +104,10 @@ impl Member {
         let owner = Owner { name: settings.node_name.clone(), cluster: settings.cluster.clone() };
         let fresh = random_number().map_err(|error| format!("no randomness: {error}"))?;
         let directory = DataDirectory::open(path, owner, NodeId(fresh)).map_err(|error| error.to_string())?;
-        let advertised = raft.advertise.unwrap_or(SocketAddr::new(gossip.ip(), port.address().port()));
+        let advertised = match raft.advertise {
+            Some(address) if address.port() != 0 => address,
+            other => SocketAddr::new(other.map_or(gossip.ip(), |address| address.ip()), port.address().port()),
+        };
         let me = Peer { id: directory.id(), name: settings.node_name.clone(), address: advertised };
         tracing::info!(
             target: "raft",

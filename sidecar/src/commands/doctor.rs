@@ -2,7 +2,6 @@
 //! change. Our own. Talks to the agent and to the members it names, and to nobody else.
 
 mod cluster;
-mod findings;
 mod local;
 mod ping;
 
@@ -13,6 +12,7 @@ use folkmoot_client::{Client, ConnectOptions, Reconnect, Text};
 use super::connect::address_and_key;
 use super::definition::Definition;
 use super::failure::Failure;
+use super::findings::Findings;
 use super::info::invalid_format;
 use super::output::Output;
 use crate::config::args::{ArgsError, Raw, flag_definitions};
@@ -20,7 +20,6 @@ use crate::config::resolve::Settings;
 use crate::config::sources;
 use crate::flags::{FlagDefinition, Parsed};
 use cluster::{Agent, Speech};
-use findings::Findings;
 use local::ClockCheck;
 
 pub(super) const DEFINITION: Definition = Definition {

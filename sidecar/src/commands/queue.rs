@@ -257,7 +257,7 @@ async fn claim(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
     // It has to outlast the lease, which alone is to say when the claim ends.
     let life = claim.lease.saturating_mul(2).max(Duration::from_secs(60));
     let session = session_of_its_own(&client, Some(life)).await?;
-    claim.session = Some(session);
+    claim.session = Some(session.into());
     let mut interrupt = super::child::Signals::new();
     let work = client.work_queue(queue.clone());
     let items = tokio::select! {

@@ -69,6 +69,8 @@ pub(super) async fn raft(raw: &Raw, bind: SocketAddr) -> Result<Option<RaftSetti
     };
     let advertise = match &raw.raft_advertise {
         Some(text) => Some(advertised(text, address("-raft-advertise", text).await?)?),
+        // Where the gossip address is, nobody listens for Raft.
+        None if !listen.ip().is_unspecified() && listen.ip() != bind.ip() => Some(listen),
         None => None,
     };
     let max_voters = max_voters(raw.raft_max_voters)?;
@@ -268,6 +270,10 @@ mod tests {
         assert_eq!((settings.max_voters, settings.voter), (5, VoterPreference::Auto));
         assert_eq!((settings.advertise, settings.bootstrap_expect), (None, None));
         assert_eq!(settings.data, DataPlace::Directory("/data".into()));
+        let apart = Raw { bind: text("127.0.34.1"), raft_addr: text("127.0.34.2:9"), ..with_raft() };
+        assert_eq!(settled(apart).await.unwrap().unwrap().advertise, Some("127.0.34.2:9".parse().unwrap()));
+        let everywhere = Raw { bind: text("127.0.34.1"), raft_addr: text("0.0.0.0:9"), ..with_raft() };
+        assert_eq!(settled(everywhere).await.unwrap().unwrap().advertise, None);
         let other = Raw { raft_addr: text("127.0.34.2"), raft_advertise: text("10.0.0.1:99"), ..with_raft() };
         let settings = settled(other).await.unwrap().unwrap();
         assert_eq!(settings.listen, "127.0.34.2:4321".parse().unwrap());

@@ -328,7 +328,7 @@ pub(super) const KEYS: [Key; 62] = [
         "raft_advertise",
         "raft-advertise",
         "=ADDR",
-        "Address of the Raft port that others are told; default: that of gossip, with the port of -raft-addr.",
+        "Address of the Raft port that others are told; default: -raft-addr where it names an address that is not that of -bind, else that of gossip.",
         Kind::Text(|raw| &mut raw.raft_advertise),
     ),
     key(

@@ -27,6 +27,14 @@ struct Told(Arc<Mutex<BTreeSet<NodeName>>>);
 
 /// A task that panicked left the set whole.
 impl Told {
+    /// Who is gone and has not been told; who has returned may be told again.
+    fn missing(&self, gone: &[NodeName]) -> Vec<NodeName> {
+        let gone: BTreeSet<&NodeName> = gone.iter().collect();
+        let mut told = self.names();
+        told.retain(|name| gone.contains(name));
+        gone.into_iter().filter(|name| !told.contains(*name)).cloned().collect()
+    }
+
     fn names(&self) -> MutexGuard<'_, BTreeSet<NodeName>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,11 +56,7 @@ impl Gone {
             return;
         }
         self.telling = None;
-        let gone: BTreeSet<&NodeName> = view.gone().iter().collect();
-        let mut told = self.told.names();
-        told.retain(|name| gone.contains(name));
-        let names: Vec<NodeName> = gone.into_iter().filter(|name| !told.contains(*name)).cloned().collect();
-        drop(told);
+        let names = self.told.missing(view.gone());
         if !names.is_empty() {
             self.telling = Some(tokio::spawn(tell(group.clone(), names, self.told.clone())));
         }
@@ -70,5 +74,27 @@ async fn tell(group: Group, names: Vec<NodeName>, told: Told) {
             continue;
         }
         told.names().insert(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_gone_is_told_once_and_again_after_a_return_or_where_it_was_not_taken() {
+        let name = |text: &str| NodeName(text.into());
+        let (both, one) = ([name("a"), name("b")], [name("b")]);
+        let mut gone = Gone::default();
+        assert_eq!(gone.told.missing(&both), both);
+        gone.told.names().insert(name("a"));
+        assert_eq!(gone.told.missing(&both), one, "what was not taken is told again");
+        gone.told.names().insert(name("b"));
+        assert!(gone.told.missing(&both).is_empty());
+        assert!(gone.told.missing(&one).is_empty());
+        assert_eq!(gone.told.missing(&both), [name("a")], "a was back, and has gone again");
+        gone.told.names().insert(name("a"));
+        gone.rest();
+        assert_eq!(gone.told.missing(&both), both, "another leader may not have been told");
     }
 }

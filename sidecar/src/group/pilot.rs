@@ -67,12 +67,11 @@ async fn carry_out(group: Group, change: Change) {
             let names = |peers: &[folkmoot_consensus::Peer]| {
                 peers.iter().map(|peer| peer.name.as_str()).collect::<Vec<_>>().join(", ")
             };
+            let voters = if set.len() == 1 { "1 voter".to_owned() } else { format!("{} voters", set.len()) };
             let what = match (added.is_empty(), removed.is_empty()) {
-                (false, true) => format!("{} voters: {} may vote", set.len(), names(&added)),
-                (true, _) => format!("{} voters: {} does not vote any more", set.len(), names(&removed)),
-                (false, false) => {
-                    format!("{} voters: {} votes in the place of {}", set.len(), names(&added), names(&removed))
-                }
+                (false, true) => format!("{voters}: {} may vote", names(&added)),
+                (true, _) => format!("{voters}: {} does not vote any more", names(&removed)),
+                (false, false) => format!("{voters}: {} votes in the place of {}", names(&added), names(&removed)),
             };
             (what, group.set_voters(set).await)
         }

@@ -112,7 +112,10 @@ impl Told {
         if new == Role::Learner && old != Role::Learner {
             tracing::info!(target: "raft", "this node is a member of the group without a vote");
         } else if votes(new) && !votes(old) {
-            tracing::info!(target: "raft", "this node is one of {} voters of the group", status.voters.len());
+            match status.voters.len() {
+                1 => tracing::info!(target: "raft", "this node is the only voter of the group"),
+                voters => tracing::info!(target: "raft", "this node is one of {voters} voters of the group"),
+            }
         }
     }
 

@@ -53,7 +53,7 @@ pub(super) async fn serve(
     let request = CoordinationRequest::decode(command, &body).map_err(|fault| Failure::invalid(fault.to_string()));
     drop(body);
     let begun = match request {
-        Ok(request) => begin(session, &asked, request).await?,
+        Ok(request) => begin(session, &asked, request).await,
         Err(failure) => Err(failure),
     };
     match begun {
@@ -76,8 +76,8 @@ impl Asked {
     /// Sends the answer. Whether the client is still there does not matter to what was done.
     async fn answer(&self, body: Result<Vec<u8>, Failure>) {
         let frame = match body {
-            Ok(body) => Frame::with_body(What::Reply, ResponseHeader::ok(self.seq).to_bytes(), Bytes::from(body)),
-            Err(failure) => Frame::new(What::Reply, ResponseHeader::refused(self.seq, failure.to_string()).to_bytes()),
+            Ok(body) => Frame::with_body(What::Answer, ResponseHeader::ok(self.seq).to_bytes(), Bytes::from(body)),
+            Err(failure) => Frame::new(What::Answer, ResponseHeader::refused(self.seq, failure.to_string()).to_bytes()),
         };
         let _ = self.outbox.send(frame).await;
     }
@@ -89,27 +89,17 @@ impl Asked {
 }
 
 /// Starts the request, or says at once why not.
-async fn begin(
-    session: &mut Session,
-    asked: &Asked,
-    request: CoordinationRequest,
-) -> Result<Result<(), Failure>, Fault> {
+async fn begin(session: &mut Session, asked: &Asked, request: CoordinationRequest) -> Result<(), Failure> {
     let Some(coordinator) = session.context().settings.coordinator.clone() else {
-        return Ok(Err(Failure::new(Code::NoGroup, "this agent takes part in no group and knows of none")));
+        return Err(Failure::new(Code::NoGroup, "this agent takes part in no group and knows of none"));
     };
-    Ok(match request {
+    match request {
         CoordinationRequest::Write(caller, body) => write(session, asked, coordinator, &caller, body).await,
         CoordinationRequest::Read(reading, body) => read(session, asked, coordinator, &reading, body).await,
         CoordinationRequest::ClientRegister(body) => register(session, asked, coordinator, &body).await,
-        CoordinationRequest::Watch(body) => {
-            return streams::watch(session, asked.seq, &coordinator, body).await.map(Ok);
-        }
-        CoordinationRequest::ElectionObserve(body) => {
-            return streams::observe(session, asked.seq, &coordinator, body).await.map(Ok);
-        }
-        CoordinationRequest::RaftBackup(_) => {
-            return admin::backup(session, asked.seq, &coordinator).await.map(Ok);
-        }
+        CoordinationRequest::Watch(body) => streams::watch(session, asked.seq, &coordinator, body),
+        CoordinationRequest::ElectionObserve(body) => streams::observe(session, asked.seq, &coordinator, body),
+        CoordinationRequest::RaftBackup(_) => admin::backup(session, asked.seq, &coordinator),
         CoordinationRequest::RaftRestore(piece) => admin::restore(session, asked, coordinator, piece).await,
         CoordinationRequest::RaftStatus(_) => admin::ask(session, asked, coordinator, Ask::Status).await,
         CoordinationRequest::RaftMembers(_) => admin::ask(session, asked, coordinator, Ask::Members).await,
@@ -132,7 +122,7 @@ async fn begin(
             let to = |member| MemberChange::Transfer(Some(member));
             change(session, asked, coordinator, &body.member, to).await
         }
-    })
+    }
 }
 
 /// A change of the members.
@@ -172,15 +162,23 @@ async fn write(
         }
         let deadline = deadline(caller.timeout, Some(patience));
         let call = Call { coordinator, request, deadline, binds_session };
-        return session.calls.wait(asked.seq, call, move |reply| async move {
+        let begun = session.calls.wait(asked.seq, call, move |reply| async move {
             asked.answer(reply.and_then(|reply| answers::answer(asked.command, reply, None))).await;
         });
+        if matches!(&begun, Err(failure) if failure.code == Code::TooManyCalls) {
+            session.count_refusal("waiting_calls");
+        }
+        return begun;
     }
     let deadline = deadline(caller.timeout, None);
-    let call = session.calls.once(Call { coordinator, request, deadline, binds_session })?;
+    let call = session.calls.once(Call { coordinator, request, deadline, binds_session });
     let (room, kib) = (Arc::clone(&session.context().calls), asked.kib());
+    let telemetry = session.context().settings.telemetry.clone();
     let task = async move {
         let reply = call.await;
+        if matches!(&reply, Err(failure) if binds_session && failure.code == Code::TooManyCalls) {
+            telemetry.count("folkmoot.ipc.refused.sessions");
+        }
         asked.answer(reply.and_then(|reply| answers::answer(asked.command, reply, None))).await;
     };
     session.calls.run(&room, kib, task).await;

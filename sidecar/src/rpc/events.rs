@@ -51,10 +51,11 @@ pub(super) async fn stream(session: &mut Session, seq: u64, request: StreamReque
         Ok(filter) => filter,
         Err(invalid) => return Ok(session.refuse(seq, &invalid.to_string()).await?),
     };
-    if session.streams.contains_key(&seq) {
+    if session.streams.get(&seq).is_some_and(|stream| !stream.is_over()) {
         return Ok(session.refuse(seq, texts::STREAM_EXISTS).await?);
     }
     if session.streams.len() >= STREAMS {
+        session.count_refusal("streams");
         return Ok(session.refuse(seq, &format!("too-many-streams: {STREAMS} are open on this connection")).await?);
     }
     let (queue, events) = mpsc::channel(STREAM_QUEUE);

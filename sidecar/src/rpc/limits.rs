@@ -67,6 +67,13 @@ pub const ENDLESS: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 /// Sessions that end with one connection. Ours: bounds what a connection leaves to be done; the next one is refused.
 pub const CONNECTION_SESSIONS: usize = 1024;
 
+/// How long a change of the members may take. As the group's own limit, because a new member is sent a snapshot first. It
+/// fails then, with the outcome unknown.
+pub const CHANGE_TIMEOUT: Duration = folkmoot_consensus::limits::ADMIN_PATIENCE;
+
+/// How long a backup, or its return, may take. As the group's own limit.
+pub const BACKUP_TIMEOUT: Duration = folkmoot_consensus::limits::BACKUP_PATIENCE;
+
 /// Bytes of a backup in one record. Ours: large enough that headers do not count.
 pub const BACKUP_PIECE: usize = 1 << 20;
 

@@ -27,6 +27,7 @@ pub(super) async fn run(listener: RpcListener, context: Arc<Context>, mut stop: 
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok(Accepted { peer, .. }) if connections.len() >= context.connections => {
+                context.settings.telemetry.count("folkmoot.ipc.refused.connections");
                 if !full {
                     let limit = context.connections;
                     error!(target: "agent.ipc", "Failed to accept client: {peer}: {limit} clients are connected");

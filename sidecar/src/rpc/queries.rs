@@ -19,6 +19,7 @@ pub(super) async fn query(session: &Session, seq: u64, request: QueryRequest) ->
         return Ok(session.refuse(seq, texts::RESERVED_QUERY).await?);
     }
     let Ok(permit) = Arc::clone(&session.queries).try_acquire_owned() else {
+        session.count_refusal("queries");
         return Ok(session.refuse(seq, &format!("too-many-queries: {QUERIES} are running on this connection")).await?);
     };
     let (sender, answers) = mpsc::channel(QUERY_ANSWERS);

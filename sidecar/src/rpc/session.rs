@@ -91,6 +91,11 @@ impl Session {
         self.outbox.closed().await;
     }
 
+    /// Counts what is refused because there is too much of it.
+    pub fn count_refusal(&self, of: &str) {
+        self.context().settings.telemetry.count(&format!("folkmoot.ipc.refused.{of}"));
+    }
+
     /// A header alone: success, or the text of a refusal.
     pub async fn answer(&self, seq: u64, refusal: Option<&str>) -> Result<(), Closed> {
         match refusal {

@@ -1,7 +1,8 @@
 //! The one task that writes to a connection, and the [`Outbox`] through which everybody else reaches it.
 //!
 //! Each response or record is a frame of its own, written in full before the next one starts: several clients read a
-//! frame at a time (section 15).
+//! frame at a time (section 15). Only answers of coordination that wait together are written together: clients that have
+//! many calls under way would otherwise cost more in the system than in the group.
 
 use std::fmt;
 use std::io;
@@ -15,6 +16,9 @@ use tracing::{error, warn};
 use super::limits::WRITER_QUEUE;
 use super::socket::Peer;
 use crate::net::go_errors::cause;
+
+/// Bytes of answers after which no more are written with them. Ours: several segments of a network.
+const GATHERED: usize = 16 * 1024;
 
 /// One response or record.
 pub(super) struct Frame {
@@ -35,12 +39,18 @@ impl Frame {
     pub fn with_body(what: What, header: Vec<u8>, body: Bytes) -> Self {
         Self { what, head: Bytes::from(header), tail: body, written: None }
     }
+
+    fn len(&self) -> usize {
+        self.head.len().saturating_add(self.tail.len())
+    }
 }
 
 /// What a frame is: named in the log when it cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     Reply,
+    /// A reply to a call of coordination.
+    Answer,
     Event,
     Log,
     Ack,
@@ -87,7 +97,7 @@ impl Outbox {
 
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Frame({:?}, {} bytes)", self.what, self.head.len().saturating_add(self.tail.len()))
+        write!(f, "Frame({:?}, {} bytes)", self.what, self.len())
     }
 }
 
@@ -116,15 +126,39 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                     continue;
                 }
             };
-            let Some(frame) = frame else { break };
-            if let Err(failure) = self.write(frame).await {
-                self.frames.close();
-                self.report(failure);
-                return;
+            let Some(first) = frame else { break };
+            let mut next = Some(first);
+            while let Some(frame) = next {
+                let (frame, behind) = self.gather(frame).await;
+                next = behind;
+                if let Err(failure) = self.write(frame).await {
+                    self.frames.close();
+                    self.report(failure);
+                    return;
+                }
             }
         }
         // Nobody is left to be told of a failure.
         let _ = self.socket.shutdown().await;
+    }
+
+    /// An answer with those that wait behind it, and what comes next if that is something else.
+    async fn gather(&mut self, frame: Frame) -> (Frame, Option<Frame>) {
+        if frame.what != What::Answer || frame.len() >= GATHERED {
+            return (frame, None);
+        }
+        // Calls that were decided together answer together, if they are let.
+        tokio::task::yield_now().await;
+        let mut bytes = Vec::new();
+        let mut next = Some(frame);
+        while let Some(frame) = next.take_if(|frame| frame.what == What::Answer) {
+            bytes.extend_from_slice(&frame.head);
+            bytes.extend_from_slice(&frame.tail);
+            if bytes.len() < GATHERED {
+                next = self.frames.try_recv().ok();
+            }
+        }
+        (Frame::new(What::Answer, bytes), next)
     }
 
     async fn write(&mut self, frame: Frame) -> Result<(), WriteFailure> {
@@ -152,7 +186,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 let stall = self.stall;
                 warn!(target: "agent.ipc", "Closing ipc.client: {peer}: it took nothing for {stall:?}");
             }
-            WriteFailure::Io(What::Reply, failure) => {
+            WriteFailure::Io(What::Reply | What::Answer, failure) => {
                 error!(target: "agent.ipc", "Failed to evaluate request: {}", cause(&failure));
             }
             WriteFailure::Io(what, failure) => {
@@ -166,7 +200,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 impl What {
     fn name(self) -> &'static str {
         match self {
-            Self::Reply => "reply",
+            Self::Reply | Self::Answer => "reply",
             Self::Event => "event",
             Self::Log => "log",
             Self::Ack => "ack",
@@ -245,6 +279,22 @@ mod tests {
     async fn each_frame_is_one_write_and_all_that_wait_are_written_before_the_end() {
         let expected: [&[u8]; 4] = [b"one", b"two bodies", b"three", b"shutdown"];
         assert_eq!(written(usize::MAX).await, expected);
+    }
+
+    #[tokio::test]
+    async fn answers_of_coordination_that_wait_together_are_one_write_and_others_keep_their_own() {
+        let writes = Arc::new(Mutex::new(Vec::new()));
+        let socket = Recorder { writes: Arc::clone(&writes), room: usize::MAX };
+        let (outbox, writer) = channel(socket, "127.0.25.9:1".into(), Duration::from_secs(1));
+        for what in [What::Answer, What::Answer, What::Reply, What::Event, What::Answer, What::Answer] {
+            let frame = Frame::with_body(what, b"a".to_vec(), Bytes::from_static(b"b"));
+            outbox.send(frame).await.unwrap();
+        }
+        let (close, closing) = oneshot::channel();
+        drop(close);
+        writer.run(closing).await;
+        let expected: [&[u8]; 5] = [b"abab", b"ab", b"ab", b"abab", b"shutdown"];
+        assert_eq!(*writes.lock().unwrap(), expected);
     }
 
     #[tokio::test]

@@ -384,6 +384,31 @@ async fn sessions_that_were_ended_are_forgotten_by_the_connection() {
 }
 
 #[tokio::test]
+async fn sessions_that_have_expired_make_room_for_others() {
+    let (server, group) = Server::with_group().await;
+    let (mut member, mut other) = (server.member().await, server.member().await);
+    let bound = wire::SessionCreate { ttl: 3_600_000, with_connection: true, ..wire::SessionCreate::default() };
+    let mut sessions = Vec::new();
+    for _ in 0..limits::CONNECTION_SESSIONS {
+        member.caller.acknowledged_below = member.caller.request;
+        sessions.push(member.write(bound.clone()).await.session);
+    }
+    let seq = member.send(bound.clone()).await;
+    member.refused(seq, Code::TooManyCalls).await;
+    // That they end elsewhere is to this connection as if they had expired.
+    for session in [sessions[1], sessions[1000], sessions[1023]] {
+        other.write(wire::SessionDestroy { session }).await;
+    }
+    for _ in 0..3 {
+        member.write(bound.clone()).await;
+    }
+    let seq = member.send(bound).await;
+    member.refused(seq, Code::TooManyCalls).await;
+    drop(member);
+    group.until(|machine| machine.usage().sessions == 0).await;
+}
+
+#[tokio::test]
 async fn a_client_that_only_stops_sending_gets_its_answers() {
     let (server, group) = Server::with_group().await;
     let mut member = server.member().await;

@@ -189,9 +189,56 @@ async fn pieces_of_a_restore_have_to_follow_one_another_and_only_one_client_rest
     let seq = other.request(piece(0, false)).await;
     other.refused(seq, Code::Overloaded).await;
     let seq = member.request(piece(9, true)).await;
-    member.refused(seq, Code::InvalidRequest).await;
+    member.refused(seq, Code::NotPossible).await;
     let seq = other.request(piece(0, true)).await;
-    other.refused(seq, Code::InvalidRequest).await;
+    other.refused(seq, Code::NotPossible).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_being_opened_holds_up_nobody_and_can_be_stopped() {
+    let (server, group) = Server::with_group().await;
+    let mut member = server.member().await;
+    group.set_open(false);
+    for request in [
+        CoordinationRequest::from(wire::RaftBackup {}),
+        CoordinationRequest::from(wire::Watch::default()),
+        CoordinationRequest::from(wire::ElectionObserve { name: "e".into() }),
+    ] {
+        let seq = member.request(request).await;
+        let asked = member.request(folkmoot_proto::AgentRequest::Members).await;
+        member.answer::<folkmoot_proto::MembersResponse>(asked).await;
+        let stop = member.request(folkmoot_proto::AgentRequest::Stop(folkmoot_proto::StopRequest { stop: seq })).await;
+        let answered = [member.client.header().await, member.client.header().await];
+        let refused = answered.iter().find(|header| header.seq == seq).unwrap();
+        assert!(refused.error.to_string_lossy().starts_with("cancelled: "), "{refused:?}");
+        assert!(answered.contains(&ResponseHeader::ok(stop)), "{answered:?}");
+    }
+    group.set_open(true);
+}
+
+#[tokio::test]
+async fn one_backup_is_made_at_a_time() {
+    let (server, group) = Server::with_group().await;
+    let (mut first, mut second) = (server.member().await, server.member().await);
+    group.set_open(false);
+    let seq = first.request(CoordinationRequest::from(wire::RaftBackup {})).await;
+    let asked = first.request(folkmoot_proto::AgentRequest::Members).await;
+    first.answer::<folkmoot_proto::MembersResponse>(asked).await;
+    let refused = second.request(CoordinationRequest::from(wire::RaftBackup {})).await;
+    second.refused(refused, Code::Overloaded).await;
+    group.set_open(true);
+    assert_eq!(first.client.header().await, ResponseHeader::ok(seq));
+    while !first.answer::<wire::BackupRecord>(seq).await.last {}
+    // The place is free when all was sent, which is a moment after the last record came.
+    loop {
+        let seq = second.request(CoordinationRequest::from(wire::RaftBackup {})).await;
+        let header = second.client.header().await;
+        assert_eq!(header.seq, seq);
+        if header.error.is_empty() {
+            break;
+        }
+        assert!(header.error.to_string_lossy().starts_with("overloaded: "), "{header:?}");
+    }
 }
 
 #[tokio::test]

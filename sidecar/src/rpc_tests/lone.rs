@@ -156,13 +156,19 @@ impl Coordinator for Lone {
     }
 
     fn backup(&self, _deadline: Instant) -> Answering<bytes::Bytes> {
-        let mut bytes = Vec::new();
-        self.machine().snapshot(&mut bytes);
-        Box::pin(async move { Ok(bytes.into()) })
+        let group = self.clone();
+        Box::pin(async move {
+            group.opened().await;
+            let mut bytes = Vec::new();
+            group.machine().snapshot(&mut bytes);
+            Ok(bytes.into())
+        })
     }
 
     fn restore(&self, backup: bytes::Bytes, _other_group: bool, _deadline: Instant) -> Answering<Revision> {
-        let restored = Machine::restore(&backup).map_err(|error| Failure::invalid(error.to_string()));
+        let not_possible =
+            |error: folkmoot_coordination::RestoreError| Failure::new(Code::NotPossible, error.to_string());
+        let restored = Machine::restore(&backup).map_err(not_possible);
         let revision = restored.map(|machine| {
             let revision = machine.revision();
             *self.machine() = machine;
@@ -222,6 +228,9 @@ fn status(machine: &Machine) -> Status {
         syncs: 0,
         appended: 0,
         appended_bytes: 0,
+        timing: folkmoot_consensus::Timing::FLOOR,
+        round_trip: None,
+        refused: folkmoot_consensus::Refusals::default(),
         stopped: None,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use folkmoot_consensus::{Group, Quorum, Role, Status};
+use folkmoot_consensus::{CommitTimes, Group, Quorum, Role, Status};
 use folkmoot_coordination::{Usage, limits};
 use tokio::time::MissedTickBehavior;
 
@@ -31,16 +31,42 @@ pub async fn report(group: Group, transport: Arc<RaftTransport>, telemetry: Tele
         let (open, most) = transport.connections();
         telemetry.gauge("folkmoot.raft.connections", number(open));
         telemetry.gauge("folkmoot.raft.connections.limit", number(most));
-        for (name, before, after) in [
-            ("syncs", before.syncs, status.syncs),
-            ("appended", before.appended, status.appended),
-            ("appended_bytes", before.appended_bytes, status.appended_bytes),
-        ] {
+        for ((name, before), (_, after)) in counts(&before).into_iter().zip(counts(&status)) {
             if let Some(summary) = Summary::of_times(after.saturating_sub(before)) {
-                telemetry.add(&format!("folkmoot.raft.{name}"), summary);
+                telemetry.add(&format!("folkmoot.{name}"), summary);
             }
         }
+        if let Some(times) = group.take_commit_times() {
+            telemetry.add("folkmoot.raft.commit", commit(&times));
+        }
         before = status;
+    }
+}
+
+/// What only grows, since the member's start.
+fn counts(status: &Status) -> [(&'static str, u64); 8] {
+    let refused = &status.refused;
+    [
+        ("raft.syncs", status.syncs),
+        ("raft.appended", status.appended),
+        ("raft.appended_bytes", status.appended_bytes),
+        ("coordination.refused.calls", refused.calls),
+        ("coordination.refused.long_calls", refused.long_calls),
+        ("coordination.refused.proposals", refused.proposals),
+        ("coordination.refused.waits", refused.waits),
+        ("coordination.refused.watches", refused.watches),
+    ]
+}
+
+/// Times from a proposal to its reply, in milliseconds.
+fn commit(times: &CommitTimes) -> Summary {
+    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+    Summary {
+        count: times.count,
+        sum: times.sum_ms,
+        sum_of_squares: times.sum_of_squares,
+        least: millis(times.least),
+        greatest: millis(times.greatest),
     }
 }
 
@@ -61,10 +87,12 @@ fn standing(status: &Status) -> Vec<Gauge> {
         ("raft.applied", large(status.applied.0)),
         // What this member has to apply still; on a leader also what the slowest member has to take.
         ("raft.lag", large(status.committed.0.saturating_sub(status.applied.0))),
+        ("raft.election_timeout_ms", status.timing.election_max.as_secs_f64() * 1000.0),
         ("raft.log_entries", large(last.saturating_sub(status.purged.0))),
         ("coordination.revision", large(status.revision.0)),
         ("coordination.history_revisions", large(status.revision.0.saturating_sub(status.compacted.0))),
     ];
+    gauges.extend(status.round_trip.map(|trip| ("raft.round_trip_ms", trip.as_secs_f64() * 1000.0)));
     gauges.extend(slowest.map(|slowest| ("raft.slowest_lag", large(last.saturating_sub(slowest)))));
     gauges
 }

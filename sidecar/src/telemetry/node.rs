@@ -154,7 +154,7 @@ impl NodeMetrics {
 type Change = (&'static str, u64, u64);
 
 /// Go's names first; those under `folkmoot` are ours.
-fn gossip_changes(before: &GossipCounters, after: &GossipCounters) -> [Change; 20] {
+fn gossip_changes(before: &GossipCounters, after: &GossipCounters) -> [Change; 21] {
     let of = |name, read: fn(&GossipCounters) -> u64| (name, read(before), read(after));
     [
         of("memberlist.tcp.accept", |counters| counters.streams_accepted),
@@ -171,6 +171,7 @@ fn gossip_changes(before: &GossipCounters, after: &GossipCounters) -> [Change; 2
         of("folkmoot.streams.failed", |counters| counters.streams_failed),
         of("folkmoot.members.malformed", |counters| counters.members_malformed),
         of("folkmoot.members.refused", |counters| counters.members_refused),
+        of("folkmoot.members.unwanted", |counters| counters.members_unwanted),
         of("folkmoot.name.conflicts", |counters| counters.name_conflicts),
         of("folkmoot.refutations", |counters| counters.refutations),
         of("folkmoot.incarnations.exhausted", |counters| counters.incarnations_exhausted),

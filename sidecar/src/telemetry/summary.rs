@@ -5,11 +5,11 @@ use std::fmt;
 /// Count, sum, sum of squares, least and greatest of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
-    count: u64,
-    sum: f64,
-    sum_of_squares: f64,
-    least: f64,
-    greatest: f64,
+    pub(super) count: u64,
+    pub(super) sum: f64,
+    pub(super) sum_of_squares: f64,
+    pub(super) least: f64,
+    pub(super) greatest: f64,
 }
 
 impl Summary {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::group::{Group, RECOVERY};
+use super::group::{Group, Means, RECOVERY};
 use super::load::Load;
 use super::random::Random;
 use crate::support::{Signal, rest};
@@ -22,16 +22,18 @@ pub enum Fault {
     Partition(Vec<usize>),
     /// Whoever leads is alone.
     PartitionLeader,
+    /// Everybody is alone.
+    PartitionAll,
+    /// What the first of each pair sends to the second is lost.
+    Lose(Vec<(usize, usize)>),
     /// The disk of this node is full.
     FillDisk(usize),
+    /// The wall clocks of these nodes are so many seconds before or after the right time from now on.
+    SetClocks(Vec<(usize, i64)>),
 }
 
-/// Which faults a group can suffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Means {
-    pub links: bool,
-    pub disks: bool,
-}
+/// How far wall clocks are moved, in seconds: from what a time server corrects to what a dead battery does.
+const CLOCK_STEPS: [i64; 9] = [0, 2, 61, 600, 7_200, 90_000, 40 * 86_400, 900 * 86_400, 20_000 * 86_400];
 
 impl Fault {
     /// The next fault of a plan.
@@ -45,9 +47,12 @@ impl Fault {
         if means.disks && random.below(2) == 0 {
             return Self::FillDisk(random.place(size));
         }
-        if means.links && random.below(3) == 0 {
-            let parts = (0..size).map(|_| random.place(2)).collect();
-            return if random.below(2) == 0 { Self::PartitionLeader } else { Self::Partition(parts) };
+        if means.clocks && random.below(2) == 0 {
+            let nodes = some(random);
+            return Self::SetClocks(nodes.into_iter().map(|node| (node, Self::draw_clock(random))).collect());
+        }
+        if means.links && random.below(2) == 0 {
+            return Self::draw_cut(random, size);
         }
         match random.below(5) {
             0 => Self::Kill(some(random)),
@@ -56,6 +61,31 @@ impl Fault {
             3 => Self::Stop(some(random)),
             _ => Self::StopLeader,
         }
+    }
+
+    fn draw_cut(random: &mut Random, size: usize) -> Self {
+        match random.below(5) {
+            0 => Self::PartitionLeader,
+            1 => Self::PartitionAll,
+            2 => Self::Partition((0..size).map(|_| random.place(2)).collect()),
+            // Cables that are broken in one direction, and cables that are broken.
+            cables => {
+                let pairs = (0..size).flat_map(|one| (0..one).map(move |other| (one, other)));
+                let mut lost = Vec::new();
+                for (one, other) in pairs.filter(|_| random.below(2) == 0).collect::<Vec<_>>() {
+                    let forth = random.below(2) == 0;
+                    lost.extend((forth || cables == 3).then_some((one, other)));
+                    lost.extend((!forth || cables == 3).then_some((other, one)));
+                }
+                Self::Lose(lost)
+            }
+        }
+    }
+
+    /// Nobody has lived before 1970: back goes no further than some decades.
+    fn draw_clock(random: &mut Random) -> i64 {
+        let step = CLOCK_STEPS[random.place(CLOCK_STEPS.len())];
+        if random.below(2) == 0 { step } else { -step }
     }
 
     fn strike(&self, group: &mut Group) {
@@ -71,6 +101,9 @@ impl Fault {
                     &(0..group.nodes.len()).map(|node| usize::from(Some(node) == leader)).collect::<Vec<_>>(),
                 );
             }
+            Self::PartitionAll => group.partition(&(0..group.nodes.len()).collect::<Vec<_>>()),
+            Self::Lose(pairs) => group.lose(pairs),
+            Self::SetClocks(clocks) => clocks.iter().for_each(|(node, seconds)| group.nodes[*node].set_clock(*seconds)),
             Self::FillDisk(node) => group.nodes[*node].fill_disk(),
         }
     }

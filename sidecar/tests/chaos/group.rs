@@ -1,11 +1,16 @@
-//! Groups of agent processes, on loopback or each in a network namespace, whose links can be cut.
+//! Groups of agent processes, on loopback or each in a network namespace, and what can be done to them.
 #![allow(dead_code, reason = "each program uses its part")]
 
+mod clock;
+mod network;
+
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use clock::Clock;
+use network::Network;
 
 use super::call::{Caller, Endpoint, Outcome};
 use crate::support::{Directory, Kind, Loopback, Signal, Value, eventually_within};
@@ -13,13 +18,15 @@ use crate::support::{Directory, Kind, Loopback, Signal, Value, eventually_within
 /// How long a group may take to be able to write again once it is healed.
 pub const RECOVERY: Duration = Duration::from_secs(60);
 
-/// Where the nodes of a group live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Loopback addresses: no root needed, no partitions.
-    Loopback,
-    /// Namespaces joined by bridges: partitions. Needs root.
-    Namespaces,
+/// What can be done to a group, beside ending and stopping its processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Means {
+    /// Links can be cut: nodes live in namespaces, which needs root. Without it they live on loopback addresses.
+    pub links: bool,
+    /// Disks can be full: each node has 64 MiB of its own, which needs root.
+    pub disks: bool,
+    /// Wall clocks can be moved.
+    pub clocks: bool,
 }
 
 /// A group.
@@ -37,14 +44,16 @@ pub struct Node {
     log: PathBuf,
     command: Vec<String>,
     child: Option<Child>,
+    data: PathBuf,
     disk: Option<Directory>,
+    clock: Option<Clock>,
 }
 
 impl Group {
-    /// Starts `size` nodes and waits until they take writes. With `small_disks` each has 64 MiB of its own.
-    pub fn start(size: usize, place: Place, small_disks: bool) -> Self {
+    /// Starts `size` nodes and waits until they take writes.
+    pub fn start(size: usize, means: Means) -> Self {
         let directory = Directory::fresh();
-        let network = (place == Place::Namespaces).then(|| Network::new(size));
+        let network = means.links.then(|| Network::new(size));
         let loopback: Vec<Loopback> =
             if network.is_none() { (0..size).map(|_| Loopback::fresh()).collect() } else { Vec::new() };
         let address = |number: usize| match loopback.get(number) {
@@ -53,7 +62,7 @@ impl Group {
         };
         let mut nodes = Vec::new();
         for number in 0..size {
-            let disk = small_disks.then(|| Directory::small_disk(64 * 1024));
+            let disk = means.disks.then(|| Directory::small_disk(64 * 1024));
             let data = match &disk {
                 Some(disk) => disk.file("data"),
                 None => directory.file(&format!("data-{number}")),
@@ -80,7 +89,8 @@ impl Group {
             let others = (0..size).filter(|other| *other != number);
             command.extend(others.map(|other| format!("-retry-join={}", address(other))));
             let log = directory.file(&format!("log-{number}"));
-            nodes.push(Node { name: format!("n{number}"), endpoint, log, command, child: None, disk });
+            let clock = means.clocks.then(|| Clock::new(directory.file(&format!("clock-{number}"))));
+            nodes.push(Node { name: format!("n{number}"), endpoint, log, command, child: None, data, disk, clock });
         }
         let mut group = Self { nodes, network, _loopback: loopback, directory };
         group.nodes.iter_mut().for_each(Node::start);
@@ -128,10 +138,15 @@ impl Group {
         self.network.as_ref().expect("partitions need namespaces").partition(parts);
     }
 
-    /// Ends all faults: links, stopped and ended processes, full disks.
+    /// Loses what the first of each pair sends to the second.
+    pub fn lose(&mut self, pairs: &[(usize, usize)]) {
+        self.network.as_mut().expect("cutting links needs namespaces").lose(pairs);
+    }
+
+    /// Ends all faults: links, stopped and ended processes, full disks. Clocks stay where they were moved to.
     pub fn heal(&mut self) {
-        if let Some(network) = &self.network {
-            network.partition(&vec![0; self.nodes.len()]);
+        if let Some(network) = &mut self.network {
+            network.heal();
         }
         for node in &mut self.nodes {
             node.empty_disk();
@@ -141,6 +156,14 @@ impl Group {
                 node.start();
             }
         }
+    }
+
+    /// Kills all nodes, lets `change` do something to their data directories, and starts them again.
+    pub fn reopen(&mut self, change: impl Fn(&Node)) {
+        self.nodes.iter_mut().for_each(Node::kill);
+        self.nodes.iter().for_each(change);
+        self.nodes.iter_mut().for_each(Node::start);
+        self.wait_until_writable();
     }
 
     /// Starts the nodes with small disks that have ended: one whose disk was full may still have been ending when it was
@@ -188,6 +211,7 @@ impl Node {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.env_remove("SERF_RPC_ADDR").env_remove("SERF_RPC_AUTH");
+        command.envs(self.clock.iter().flat_map(Clock::environment));
         self.child = Some(command.spawn().unwrap());
     }
 
@@ -197,6 +221,9 @@ impl Node {
             // It may have ended by itself.
             let _ = child.kill();
             child.wait().unwrap();
+            if self.clock.is_some() {
+                Clock::forget(child.id());
+            }
         }
     }
 
@@ -220,12 +247,30 @@ impl Node {
         Caller::of_one(&self.endpoint).ask_once("raft-status", &[], Duration::from_secs(1))?.ok()
     }
 
-    /// Resident memory in KiB, from the kernel.
-    pub fn resident_kib(&self) -> u64 {
-        let Some(child) = &self.child else { return 0 };
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+    /// The number of its process.
+    pub fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Moves its wall clock to so many seconds before or after the time of the machine; within a second it knows.
+    pub fn set_clock(&self, seconds: i64) {
+        self.clock.as_ref().expect("moving clocks needs clocks of their own").set(seconds);
+    }
+
+    /// The newest line of its log.
+    pub fn last_line(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// Puts a copy of its data directory beside it. It must not run.
+    pub fn save_data(&self) {
+        copy(&self.data, &self.data.with_extension("saved"));
+    }
+
+    /// Makes its data directory what it was when it was saved. It must not run.
+    pub fn restore_data(&self) {
+        copy(&self.data.with_extension("saved"), &self.data);
     }
 
     /// Takes all room that is left on its disk.
@@ -250,73 +295,10 @@ impl Drop for Node {
     }
 }
 
-/// A namespace for each node, and one with the two bridges between which their cables are moved.
-struct Network {
-    name: String,
-    size: usize,
-}
-
-impl Network {
-    fn new(size: usize) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("folkmoot-chaos{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let network = Self { name, size };
-        let hub = network.hub();
-        ip(&["netns", "add", &hub]);
-        for part in 0..size {
-            let bridge = format!("br{part}");
-            ip(&["-n", &hub, "link", "add", &bridge, "type", "bridge"]);
-            ip(&["-n", &hub, "link", "set", &bridge, "up"]);
-        }
-        for number in 0..size {
-            let (space, port) = (network.space(number), format!("p{number}"));
-            ip(&["netns", "add", &space]);
-            ip(&["link", "add", "eth0", "netns", &space, "type", "veth", "peer", "name", &port, "netns", &hub]);
-            ip(&["-n", &space, "addr", "add", &format!("{}/24", Self::address(number)), "dev", "eth0"]);
-            ip(&["-n", &space, "link", "set", "lo", "up"]);
-            ip(&["-n", &space, "link", "set", "eth0", "up"]);
-            ip(&["-n", &hub, "link", "set", &port, "master", "br0", "up"]);
-        }
-        network
-    }
-
-    fn address(number: usize) -> String {
-        format!("10.47.0.{}", number + 1)
-    }
-
-    fn hub(&self) -> String {
-        format!("{}-hub", self.name)
-    }
-
-    fn space(&self, number: usize) -> String {
-        format!("{}-{number}", self.name)
-    }
-
-    /// The words in front of a command that is to run at a node.
-    fn enter(&self, number: usize) -> Vec<String> {
-        ["ip", "netns", "exec", &self.space(number)].map(str::to_owned).into()
-    }
-
-    fn partition(&self, parts: &[usize]) {
-        for (number, part) in parts.iter().enumerate() {
-            ip(&["-n", &self.hub(), "link", "set", &format!("p{number}"), "master", &format!("br{part}")]);
-        }
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        for space in (0..self.size).map(|number| self.space(number)).chain([self.hub()]) {
-            let _ = Command::new("ip").args(["netns", "del", &space]).stderr(Stdio::null()).status();
-        }
-    }
-}
-
-fn ip(arguments: &[&str]) {
-    let output = Command::new("ip")
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("cannot run `ip` ({error}): install it with `apt-get install iproute2`"));
-    let fault = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {arguments:?} (network namespaces need root): {fault}");
+/// Makes `to` a copy of `from`, whatever it was.
+fn copy(from: &Path, to: &Path) {
+    // The first copy replaces nothing.
+    let _ = std::fs::remove_dir_all(to);
+    let copied = Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "cannot copy {} to {}", from.display(), to.display());
 }

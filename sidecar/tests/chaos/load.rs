@@ -17,6 +17,8 @@ use super::call::{Caller, Endpoint, Outcome};
 use super::random::Random;
 use crate::support::{Value, rest};
 
+/// Clients of each kind: within what the checker judges quickly.
+const CLIENTS: u64 = 3;
 /// When a client gives a request up and says that its outcome is unknown.
 const GIVE_UP: Duration = Duration::from_secs(4);
 /// Keys of each kind. With the clients of each kind it keeps few operations of one key at once (the checker likes it).
@@ -44,35 +46,70 @@ pub struct Records {
     stop: AtomicBool,
 }
 
+/// Where registers are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// From the group as it is.
+    Current,
+    /// From what one agent knows, another one for each client: a mistake, which the judge has to find.
+    Stale,
+}
+
 /// Clients at work.
 pub struct Load {
     pub records: Arc<Records>,
     endpoints: Vec<Endpoint>,
+    seed: u64,
+    reads: Reads,
+    /// How often clients were started.
+    rounds: u64,
     clients: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    /// Starts `clients` clients of each kind.
-    pub fn start(endpoints: &[Endpoint], seed: u64, clients: u64) -> Self {
-        let records = Arc::new(Records::default());
+    /// Starts clients of each kind.
+    pub fn start(endpoints: &[Endpoint], seed: u64, reads: Reads) -> Self {
+        let (records, endpoints) = (Arc::default(), endpoints.to_vec());
+        let mut load = Self { records, endpoints, seed, reads, rounds: 0, clients: Vec::new() };
+        load.resume();
+        load
+    }
+
+    /// Starts new clients, beside those that work already.
+    pub fn resume(&mut self) {
+        self.records.stop.store(false, Ordering::Relaxed);
         let kinds: [fn(&Records, &mut Client); 5] = [registers, counters, locks, work, queue];
-        let mut threads = Vec::new();
         for (kind, run) in kinds.into_iter().enumerate() {
             // Two clients are enough to judge a queue, whose elements all depend on one another.
-            let clients = if kind == 4 { clients.min(2) } else { clients };
-            for number in 0..clients {
-                let number = number + 100 * kind as u64;
-                let caller = Caller::new(endpoints, usize::try_from(number).unwrap());
-                let mut client = Client { number, caller, random: Random::new(seed ^ (number << 32)), made: 0 };
-                let records = Arc::clone(&records);
-                threads.push(std::thread::spawn(move || {
+            let clients = if kind == 4 { CLIENTS.min(2) } else { CLIENTS };
+            for place in 0..clients {
+                let number = place + 10 * self.rounds + 100 * kind as u64;
+                let first = usize::try_from(place).unwrap();
+                let agent = &self.endpoints[first % self.endpoints.len()];
+                let mut client = Client {
+                    number,
+                    caller: Caller::new(&self.endpoints, first),
+                    stale: (self.reads == Reads::Stale).then(|| Caller::of_one(agent)),
+                    random: Random::new(self.seed ^ (number << 32)),
+                    made: 0,
+                };
+                let records = Arc::clone(&self.records);
+                self.clients.push(std::thread::spawn(move || {
                     while !records.stop.load(Ordering::Relaxed) {
                         run(&records, &mut client);
                     }
                 }));
             }
         }
-        Self { records, endpoints: endpoints.to_vec(), clients: threads }
+        self.rounds += 1;
+    }
+
+    /// Ends all clients, each after what it is doing.
+    pub fn pause(&mut self) {
+        self.records.stop.store(true, Ordering::Relaxed);
+        for client in self.clients.drain(..) {
+            client.join().expect("a client has failed");
+        }
     }
 
     /// Waits until `count` more operations were answered, at most `limit`. Says whether they were.
@@ -81,17 +118,27 @@ impl Load {
         rest(limit, || self.answered() >= goal)
     }
 
+    /// Waits until every lock was held and given up after the first `count` holds. Says whether that came.
+    pub fn locks_all(&self, count: usize, limit: Duration) -> bool {
+        rest(limit, || {
+            let holds = self.records.holds.lock().unwrap();
+            (0..KEYS).all(|key| holds[count..].iter().any(|(of, _)| *of == key))
+        })
+    }
+
+    /// Holds so far that were given up.
+    pub fn holds(&self) -> usize {
+        self.records.holds.lock().unwrap().len()
+    }
+
     /// Answers so far.
     pub fn answered(&self) -> u64 {
         self.records.answered.load(Ordering::Relaxed)
     }
 
     /// Stops all clients, reads what is left, and judges everything. The group has to be healthy.
-    pub fn judge(self) -> Judgement {
-        self.records.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            client.join().expect("a client has failed");
-        }
+    pub fn judge(mut self) -> Judgement {
+        self.pause();
         let records = &self.records;
         let mut caller = Caller::new(&self.endpoints, 0);
         let mut judgement = Judgement::default();
@@ -154,6 +201,8 @@ fn stripped<C, A>(history: History<(u64, C), A>) -> History<C, A> {
 struct Client {
     number: u64,
     caller: Caller,
+    /// Reads what one agent knows, where that is asked for.
+    stale: Option<Caller>,
     random: Random,
     made: u64,
 }
@@ -250,7 +299,11 @@ fn entry(answer: &Value) -> Option<(u64, u64)> {
 /// Reads a register; `None` if nobody answered.
 fn find(records: &Records, client: &mut Client, key: u64) -> Option<Option<(u64, u64)>> {
     let pending = records.registers.invoke(client.number, (key, RegisterCall::Read));
-    let found = client.caller.read("kv-get", &[("Key", name("register", key))], GIVE_UP)?;
+    let fields = [("Key", name("register", key))];
+    let found = match &mut client.stale {
+        Some(caller) => caller.read_as("kv-get", &fields, true, GIVE_UP)?,
+        None => client.caller.read("kv-get", &fields, GIVE_UP)?,
+    };
     let found = entry(&found.unwrap_or_else(|error| panic!("a read was refused: {error}")));
     records.registers.answer(pending, RegisterAnswer::Found(found));
     records.answered.fetch_add(1, Ordering::Relaxed);

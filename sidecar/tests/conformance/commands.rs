@@ -14,8 +14,8 @@ use super::support::{Agent, Directory, Kind, Loopback, Signal, Turnstile};
 pub const KEY: &str = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=";
 /// What is too long for an event, a query, or a tag.
 const LONG: usize = 1_300;
-/// Runs of one command when Go's agent sends the records it should not (docs/compatibility.md, RPC `query`): about one
-/// query in a hundred has them.
+/// Runs of one command when what it shows is chance: Go's agent sends the records it should not (docs/compatibility.md, RPC
+/// `query`; about one query in a hundred has them), or an answer to a query of one second came late on a busy machine.
 const RUNS_MAX: usize = 4;
 
 /// Both command lines; ours is called `serf`, as it is where it replaces Go's.
@@ -84,8 +84,10 @@ impl Programs {
                 Started::Runs(child) => child.wait_with_output().unwrap(),
             };
             for _ in 1..RUNS_MAX {
-                let is_fault_of_go = String::from_utf8_lossy(&output.stdout).contains("from ''");
-                if !is_fault_of_go || agent == 1 {
+                let text = String::from_utf8_lossy(&output.stdout);
+                let is_fault_of_go = text.contains("from ''") && agent == 0;
+                let is_late = text.contains("Received less acks than live nodes!");
+                if !is_fault_of_go && !is_late {
                     break;
                 }
                 output = start(kind, agent).wait_with_output().unwrap();

@@ -8,8 +8,8 @@ use folkmoot_serf::NodeName;
 use folkmoot_serf::memberlist::Keyring;
 use tokio::task::JoinSet;
 
-use super::findings::Findings;
 use super::ping::{self, Answer};
+use crate::commands::findings::Findings;
 use crate::go_base64;
 use crate::limits::DOCTOR_PINGS;
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use folkmoot_serf::Serf;
 use folkmoot_serf::memberlist::Keyring;
 
-use super::findings::Findings;
 use crate::clock::Clock;
+use crate::commands::findings::Findings;
 use crate::config::args::Raw;
 use crate::config::coordination::DataPlace;
 use crate::config::resolve::{Settings, resolve};

@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use super::Asked;
 use super::coordinator::{Coordinator, MemberChange};
-use super::streams::{Sender, has_room, open};
+use super::streams::{Sender, open};
 use super::values::Failure;
-use crate::rpc::limits::{BACKUP_PIECE, CALL_TIMEOUT, RESTORE_BYTES};
-use crate::rpc::session::{Fault, Session};
+use crate::rpc::limits::{BACKUP_PIECE, BACKUP_TIMEOUT, CALL_TIMEOUT, CHANGE_TIMEOUT, RESTORE_BYTES};
+use crate::rpc::session::Session;
 
 /// What is asked of the group and answered in one piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,8 @@ pub(super) async fn ask(
 ) -> Result<(), Failure> {
     let asked = asked.clone();
     let (room, kib) = (Arc::clone(&session.context().calls), asked.kib());
-    let deadline = Instant::now() + CALL_TIMEOUT;
+    let now = Instant::now();
+    let deadline = now + if matches!(ask, Ask::Change(_)) { CHANGE_TIMEOUT } else { CALL_TIMEOUT };
     let task = async move {
         let body = match ask {
             Ask::Status => coordinator.status(deadline).await.map(|status| encoded(&state(status))),
@@ -57,20 +58,12 @@ pub(super) fn member(text: &Text) -> Result<String, Failure> {
 }
 
 /// Streams a backup.
-pub(super) async fn backup(session: &mut Session, seq: u64, coordinator: &Arc<dyn Coordinator>) -> Result<(), Fault> {
-    let made = async {
-        has_room(session, seq)?;
-        let place = Arc::clone(&session.context().backups).try_acquire_owned();
-        let place = place.map_err(|_| Failure::new(Code::Overloaded, "another client is making a backup"))?;
-        Ok::<_, Failure>((coordinator.backup(Instant::now() + CALL_TIMEOUT).await?, place))
-    };
-    match made.await {
-        Ok((backup, place)) => {
-            let sender = Sender::new(session, seq);
-            open(session, seq, send_pieces(backup, sender, place)).await
-        }
-        Err(failure) => Ok(session.refuse(seq, &failure.to_string()).await?),
-    }
+pub(super) fn backup(session: &mut Session, seq: u64, coordinator: &Arc<dyn Coordinator>) -> Result<(), Failure> {
+    let place = Arc::clone(&session.context().backups).try_acquire_owned();
+    let place = place.map_err(|_| Failure::new(Code::Overloaded, "another client is making a backup"))?;
+    let made = coordinator.backup(Instant::now() + BACKUP_TIMEOUT);
+    let sender = Sender::new(session, seq);
+    open(session, seq, async move { Ok(send_pieces(made.await?, sender, place)) })
 }
 
 /// The place is free when all is sent, or the stream has ended.
@@ -124,7 +117,7 @@ pub(super) async fn restore(
     let Some(Restore { received: backup, _place: place }) = session.restore.take() else { return Ok(()) };
     let (task_room, kib, asked) = (Arc::clone(&session.context().calls), asked.kib(), asked.clone());
     let task = async move {
-        let restored = coordinator.restore(backup.freeze(), piece.other_group, Instant::now() + CALL_TIMEOUT).await;
+        let restored = coordinator.restore(backup.freeze(), piece.other_group, Instant::now() + BACKUP_TIMEOUT).await;
         asked.answer(restored.map(|revision| encoded(&RaftRestored { received, revision: revision.0 }))).await;
         drop(place);
     };

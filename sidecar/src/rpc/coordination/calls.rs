@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use folkmoot_coordination::{Command, Reply, Request, SessionId, Ticket, session};
+use folkmoot_coordination::{Command, Query, Reply, Request, SessionId, Ticket, session};
 use folkmoot_proto::coordination::Code;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::coordinator::Coordinator;
+use super::coordinator::{Coordinator, Freshness};
 use super::values::Failure;
 use crate::rpc::limits::{CALL_TIMEOUT, CALLS, CONNECTION_SESSIONS, WAITING_CALLS};
 
@@ -117,15 +117,14 @@ impl Calls {
     }
 
     /// Runs a call that does not wait, and notes the session that it binds to the connection or ends.
-    pub(super) fn once(&mut self, call: Call) -> Result<impl Future<Output = Result<Reply, Failure>> + use<>, Failure> {
+    pub(super) fn once(&mut self, call: Call) -> impl Future<Output = Result<Reply, Failure>> + use<> {
         self.know(&call.coordinator);
-        if call.binds_session && self.shared.sessions().len() >= CONNECTION_SESSIONS {
-            let reason = format!("{CONNECTION_SESSIONS} sessions end with this connection already");
-            return Err(Failure::new(Code::TooManyCalls, reason));
-        }
         let shared = Arc::clone(&self.shared);
-        Ok(async move {
+        async move {
             let Call { coordinator, request, deadline, binds_session } = call;
+            if binds_session {
+                shared.has_room_for_session(&coordinator, deadline).await?;
+            }
             let ends = ended_session(&request);
             let reply = coordinator.call(Command::Client(request), deadline).await;
             match (&reply, ends) {
@@ -138,7 +137,7 @@ impl Calls {
                 (Ok(_) | Err(_), _) => {}
             }
             reply
-        })
+        }
     }
 
     /// Cancels the call that waits under this number; there need be none. It is still answered.
@@ -214,6 +213,30 @@ fn ended_session(request: &Request) -> Option<SessionId> {
 impl Shared {
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Option<oneshot::Sender<()>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails unless one more session may end with the connection. Those that have expired do not count: the group is asked
+    /// which of them live, but only here.
+    async fn has_room_for_session(&self, coordinator: &Arc<dyn Coordinator>, deadline: Instant) -> Result<(), Failure> {
+        if self.sessions().len() < CONNECTION_SESSIONS {
+            return Ok(());
+        }
+        let mut unseen = self.sessions().clone();
+        while let Some(SessionId(first)) = unseen.first().copied() {
+            let question = Query::Session(session::Query::List { after: SessionId(first.saturating_sub(1)) });
+            let (reply, _) = coordinator.query(question, Freshness::Current, deadline).await?;
+            let Reply::Session(session::Reply::Sessions(page)) = reply else { break };
+            let living: BTreeSet<SessionId> = page.iter().map(|info| info.session).collect();
+            let last = living.last().copied().unwrap_or(SessionId(u64::MAX));
+            let behind = unseen.split_off(&SessionId(last.0.saturating_add(1)));
+            self.sessions().retain(|session| !unseen.contains(session) || living.contains(session));
+            unseen = if living.is_empty() { BTreeSet::new() } else { behind };
+        }
+        if self.sessions().len() < CONNECTION_SESSIONS {
+            return Ok(());
+        }
+        let reason = format!("{CONNECTION_SESSIONS} sessions end with this connection already");
+        Err(Failure::new(Code::TooManyCalls, reason))
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeSet<SessionId>> {

@@ -150,29 +150,29 @@ impl Coordinator for GroupCoordinator {
         })
     }
 
-    fn status(&self, _deadline: Instant) -> Answering<Status> {
+    fn status(&self, deadline: Instant) -> Answering<Status> {
         let group = self.clone();
-        Box::pin(async move { group.status_by(Admin::Status).await })
+        Box::pin(async move { by(deadline, group.status_by(Admin::Status)).await })
     }
 
-    fn leader_status(&self, _deadline: Instant) -> Answering<Status> {
+    fn leader_status(&self, deadline: Instant) -> Answering<Status> {
         let group = self.clone();
-        Box::pin(async move { group.status_by(Admin::LeaderStatus).await })
+        Box::pin(async move { by(deadline, group.status_by(Admin::LeaderStatus)).await })
     }
 
-    fn change(&self, change: MemberChange, _deadline: Instant) -> Answering<()> {
+    fn change(&self, change: MemberChange, deadline: Instant) -> Answering<()> {
         let group = self.clone();
-        Box::pin(async move { group.make(change).await })
+        Box::pin(async move { by(deadline, group.make(change)).await })
     }
 
-    fn backup(&self, _deadline: Instant) -> Answering<Bytes> {
+    fn backup(&self, deadline: Instant) -> Answering<Bytes> {
         let group = self.clone();
-        Box::pin(async move { group.back_up().await })
+        Box::pin(async move { by(deadline, group.back_up()).await })
     }
 
-    fn restore(&self, backup: Bytes, other_group: bool, _deadline: Instant) -> Answering<Revision> {
+    fn restore(&self, backup: Bytes, other_group: bool, deadline: Instant) -> Answering<Revision> {
         let group = self.clone();
-        Box::pin(async move { group.bring_back(backup, other_group).await })
+        Box::pin(async move { by(deadline, group.bring_back(backup, other_group)).await })
     }
 }
 
@@ -187,6 +187,11 @@ impl Changes for Watch {
     }
 }
 
+/// What is not answered by then has an unknown outcome.
+async fn by<T>(deadline: Instant, answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(failed(CallError::Deadline)))
+}
+
 /// Why a call was not answered, as clients are told.
 fn failed(error: CallError) -> Failure {
     match error {
@@ -196,7 +201,7 @@ fn failed(error: CallError) -> Failure {
         CallError::NoQuorum { missing } => too_few(&missing),
         CallError::Deadline => Failure::new(Code::Timeout, "no answer in time; whether it was done is unknown"),
         CallError::Refused(reason) => Failure::new(Code::Refused, reason),
-        CallError::TooLarge => Failure::new(Code::TooLarge, "the request or its answer is too large to be forwarded"),
+        CallError::TooLarge => Failure::new(Code::TooLarge, "the request is larger than agents pass on"),
         CallError::Busy => Failure::new(Code::Overloaded, "too many calls are under way"),
         CallError::Stopped(reason) => Failure::new(Code::Stopping, format!("the member has stopped: {reason}")),
     }

@@ -17,80 +17,101 @@ use super::questions::watched;
 use super::values::{Failure, name};
 use crate::rpc::events::Subscription;
 use crate::rpc::limits::{CALL_TIMEOUT, STREAMS};
-use crate::rpc::session::{Fault, Session};
+use crate::rpc::session::Session;
 use crate::rpc::writer::{Frame, Outbox, What};
 
 /// Opens a watch.
-pub(super) async fn watch(
+pub(super) fn watch(
     session: &mut Session,
     seq: u64,
     coordinator: &Arc<dyn Coordinator>,
     body: Watch,
-) -> Result<(), Fault> {
-    let opened = async {
-        has_room(session, seq)?;
+) -> Result<(), Failure> {
+    let coordinator = Arc::clone(coordinator);
+    let sender = Sender::new(session, seq);
+    let opening = async move {
         let after = match body.after {
             Some(after) => Revision(after),
-            None => revision(coordinator).await?,
+            None => revision(&coordinator).await?,
         };
-        coordinator.watch(watched(&body, after)?, Instant::now() + CALL_TIMEOUT).await
+        let changes = coordinator.watch(watched(&body, after)?, Instant::now() + CALL_TIMEOUT).await?;
+        Ok(pass_on(changes, sender))
     };
-    match opened.await {
-        Ok(changes) => {
-            let sender = Sender::new(session, seq);
-            open(session, seq, pass_on(changes, sender)).await
-        }
-        Err(failure) => Ok(session.refuse(seq, &failure.to_string()).await?),
-    }
+    open(session, seq, opening)
 }
 
 /// Opens a look at who leads.
-pub(super) async fn observe(
+pub(super) fn observe(
     session: &mut Session,
     seq: u64,
     coordinator: &Arc<dyn Coordinator>,
     body: ElectionObserve,
-) -> Result<(), Fault> {
-    let first = async {
-        has_room(session, seq)?;
+) -> Result<(), Failure> {
+    let coordinator = Arc::clone(coordinator);
+    let sender = Sender::new(session, seq);
+    let opening = async move {
         let name = name(&body.name)?;
-        let (leader, seen) = leader(coordinator, &name).await?;
-        Ok::<_, Failure>((name, leader, seen))
+        let (leader, seen) = leader(&coordinator, &name).await?;
+        Ok(Observer { coordinator, name, sender }.run(leader, seen))
     };
-    match first.await {
-        Ok((name, leader, seen)) => {
-            let sender = Sender::new(session, seq);
-            let observer = Observer { coordinator: Arc::clone(coordinator), name, sender };
-            open(session, seq, observer.run(leader, seen)).await
-        }
-        Err(failure) => Ok(session.refuse(seq, &failure.to_string()).await?),
-    }
+    open(session, seq, opening)
 }
 
 /// Fails unless one more stream may be opened under this number.
-pub(super) fn has_room(session: &mut Session, seq: u64) -> Result<(), Failure> {
+fn has_room(session: &mut Session, seq: u64) -> Result<(), Failure> {
     session.streams.retain(|_, stream| !stream.is_over());
     if session.streams.contains_key(&seq) {
         return Err(Failure::invalid(format!("a stream with Seq {seq} is open already")));
     }
     if session.streams.len() >= STREAMS {
+        session.count_refusal("streams");
         return Err(Failure::new(Code::TooManyCalls, format!("{STREAMS} streams are open on this connection")));
     }
     Ok(())
 }
 
-/// Answers, so that the answer comes before the first record, and starts the stream.
-pub(super) async fn open(
+/// Opens a stream: as long as `opening` takes, others of the connection go on. Its answer comes before its first record.
+/// `stop` ends it at any time.
+pub(super) fn open<S>(
     session: &mut Session,
     seq: u64,
-    stream: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Fault> {
-    session.answer(seq, None).await?;
+    opening: impl Future<Output = Result<S, Failure>> + Send + 'static,
+) -> Result<(), Failure>
+where
+    S: Future<Output = ()> + Send + 'static,
+{
+    has_room(session, seq)?;
     let (subscription, ended) = Subscription::new();
-    let outbox = session.outbox.clone();
-    tokio::spawn(until(stream, ended, outbox));
+    tokio::spawn(run(seq, opening, ended, session.outbox.clone()));
     session.streams.insert(seq, subscription);
     Ok(())
+}
+
+async fn run<S: Future<Output = ()>>(
+    seq: u64,
+    opening: impl Future<Output = Result<S, Failure>>,
+    mut ended: oneshot::Receiver<()>,
+    outbox: Outbox,
+) {
+    let opened = tokio::select! {
+        opened = opening => opened,
+        _ = &mut ended => Err(Failure::new(Code::Cancelled, "stopped before it was open")),
+        () = outbox.closed() => return,
+    };
+    match opened {
+        Ok(stream) => {
+            if outbox.send(Frame::new(What::Reply, ResponseHeader::ok(seq).to_bytes())).await.is_ok() {
+                until(stream, ended, outbox).await;
+            }
+        }
+        Err(failure) => {
+            // Its number is free before its client knows.
+            drop(ended);
+            let _ = outbox
+                .send(Frame::new(What::Reply, ResponseHeader::refused(seq, failure.to_string()).to_bytes()))
+                .await;
+        }
+    }
 }
 
 async fn until(stream: impl Future<Output = ()>, ended: oneshot::Receiver<()>, outbox: Outbox) {

@@ -1,4 +1,4 @@
-//! What the doctor found, and how it is shown.
+//! What `doctor` and `health` found, and how it is shown.
 
 use crate::go_json::Json;
 

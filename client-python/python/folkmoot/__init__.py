@@ -1,0 +1,210 @@
+"""Client of Folkmoot and Serf agents: membership, events, queries, and coordination (locks, elections, queues, keys).
+
+This is the blocking face; `folkmoot.aio` has the same names for asyncio.
+
+Example::
+
+    with folkmoot.connect("127.0.0.1:7373") as moot:
+        for member in moot.members(status="alive"):
+            print(member.name, member.address)
+        with moot.lock("training") as held:
+            print("fence with", held.token)
+
+Connections are made again by themselves, to any of several agents; what is held is renewed in the background; every call
+has a timeout, and can be interrupted. A client may be used by many threads. After a fork, connect again in the child.
+"""
+
+from . import aio
+from ._folkmoot import VERSION
+from ._sync._barriers import Barrier, Gate, Passage
+from ._sync._client import Client, connect
+from ._sync._collections import Counter
+from ._sync._elections import Election, Term
+from ._sync._group import Group
+from ._sync._kv import Kv
+from ._sync._locks import Held, Lock, ReadWriteLock, Semaphore
+from ._sync._queues import PriorityQueue, Queue
+from ._sync._sessions import Session
+from ._sync._streams import Answers, Events, Leaders, Lines, Stream, Watch
+from ._sync._work import Item, WorkQueue
+from .codecs import JSON, Bytes, Codec, Pickle, Text
+from .exceptions import (
+    AuthError,
+    Busy,
+    Cancelled,
+    ClientExpired,
+    Closed,
+    Compacted,
+    Conflict,
+    ConnectError,
+    Empty,
+    FolkmootError,
+    ForkError,
+    Full,
+    InvalidRequest,
+    KeyringError,
+    LeaseLost,
+    LimitReached,
+    NoGroup,
+    NoQuorum,
+    NotFound,
+    NotPossible,
+    OutOfRange,
+    Overflow,
+    Overloaded,
+    ProtocolError,
+    ReadError,
+    Refused,
+    RemoteError,
+    SessionEnded,
+    Timeout,
+    Unsupported,
+)
+from .mappings import Dict, List, Set
+from .results import (
+    Ack,
+    Answer,
+    BarrierState,
+    Change,
+    Coordinate,
+    Entry,
+    Event,
+    Gap,
+    GroupMember,
+    GroupStatus,
+    Handler,
+    Handlers,
+    Hold,
+    KeyAnswer,
+    Leader,
+    Line,
+    Member,
+    MemberEvent,
+    Outcome,
+    Owner,
+    Page,
+    Peer,
+    Put,
+    QueryEvent,
+    QueueState,
+    Response,
+    Resync,
+    SessionInfo,
+    Swap,
+    Transacted,
+    Usage,
+    UserEvent,
+    WorkEnd,
+    WorkInfo,
+    WorkNumbers,
+    WorkTotals,
+)
+from .transactions import Compare, Operation
+
+__version__ = VERSION
+
+__all__ = [
+    "Ack",
+    "Answer",
+    "Answers",
+    "AuthError",
+    "Barrier",
+    "BarrierState",
+    "Busy",
+    "Bytes",
+    "Cancelled",
+    "Change",
+    "Client",
+    "ClientExpired",
+    "Closed",
+    "Codec",
+    "Compacted",
+    "Compare",
+    "Conflict",
+    "ConnectError",
+    "Coordinate",
+    "Counter",
+    "Dict",
+    "Election",
+    "Empty",
+    "Entry",
+    "Event",
+    "Events",
+    "FolkmootError",
+    "ForkError",
+    "Full",
+    "Gap",
+    "Gate",
+    "Group",
+    "GroupMember",
+    "GroupStatus",
+    "Handler",
+    "Handlers",
+    "Held",
+    "Hold",
+    "InvalidRequest",
+    "Item",
+    "JSON",
+    "KeyAnswer",
+    "KeyringError",
+    "Kv",
+    "Leader",
+    "Leaders",
+    "LeaseLost",
+    "LimitReached",
+    "Line",
+    "Lines",
+    "List",
+    "Lock",
+    "Member",
+    "MemberEvent",
+    "NoGroup",
+    "NoQuorum",
+    "NotFound",
+    "NotPossible",
+    "Operation",
+    "OutOfRange",
+    "Outcome",
+    "Overflow",
+    "Overloaded",
+    "Owner",
+    "Page",
+    "Passage",
+    "Peer",
+    "Pickle",
+    "PriorityQueue",
+    "ProtocolError",
+    "Put",
+    "QueryEvent",
+    "Queue",
+    "QueueState",
+    "ReadError",
+    "ReadWriteLock",
+    "Refused",
+    "RemoteError",
+    "Response",
+    "Resync",
+    "Semaphore",
+    "Session",
+    "SessionEnded",
+    "SessionInfo",
+    "Set",
+    "Stream",
+    "Swap",
+    "Term",
+    "Text",
+    "Timeout",
+    "Transacted",
+    "Unsupported",
+    "Usage",
+    "UserEvent",
+    "Watch",
+    "WorkEnd",
+    "WorkInfo",
+    "WorkNumbers",
+    "WorkQueue",
+    "WorkTotals",
+    "__version__",
+    "aio",
+    "connect",
+]

@@ -1,0 +1,95 @@
+"""The Raft group itself: what it is, who belongs to it, backup and restore."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO, List, Optional, Union
+
+from .. import _reading
+from ..results import GroupMember, GroupStatus
+from ._bridge import blocking, complete
+from ._common import at
+from ._streams import Stream
+
+if TYPE_CHECKING:
+    from .._folkmoot import Core
+
+
+class Group:
+    """The group of agents that keeps everything. Changes of members raise :class:`folkmoot.NotPossible` where the quorum
+    would be lost, or there is no such member.
+
+    Example::
+
+        status = await moot.group.status()
+        print(status.quorum, [member.name for member in await moot.group.members()])
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def status(self, *, timeout: Optional[float] = None) -> GroupStatus:
+        """What the member that this agent is knows, or the leader where it is none. Raises :class:`folkmoot.NoGroup`."""
+        return _reading.group_status(await complete(at(self._core, timeout).group_status()))
+
+    async def members(self, *, timeout: Optional[float] = None) -> List[GroupMember]:
+        """The members, as the leader sees them; voters first."""
+        return _reading.group_members(await complete(at(self._core, timeout).group_members()))
+
+    async def add(self, member: str, *, timeout: Optional[float] = None) -> None:
+        """Takes a ``-raft`` node in, without a vote. ``member`` is its name in gossip or its number, here and below."""
+        await complete(at(self._core, timeout).group_add(member))
+
+    async def remove(self, member: str, *, timeout: Optional[float] = None) -> None:
+        """Takes a member out for good."""
+        await complete(at(self._core, timeout).group_remove(member))
+
+    async def promote(self, member: str, *, timeout: Optional[float] = None) -> None:
+        """Gives a member a vote."""
+        await complete(at(self._core, timeout).group_promote(member))
+
+    async def demote(self, member: str, *, timeout: Optional[float] = None) -> None:
+        """Takes a member's vote."""
+        await complete(at(self._core, timeout).group_demote(member))
+
+    async def transfer(self, member: Optional[str] = None, *, timeout: Optional[float] = None) -> None:
+        """Makes another member lead; ``None``: whichever is most up to date."""
+        await complete(at(self._core, timeout).group_transfer(member))
+
+    async def backup(self, file: Union[str, os.PathLike[str], BinaryIO], *, timeout: Optional[float] = None) -> int:
+        """Writes the whole state into a file, which is a backup only when this returns; its bytes.
+
+        A file that is named is written beside it first, and takes its name when all of it is on disk.
+        """
+        if not isinstance(file, (str, os.PathLike)):
+            return await self._write(file, timeout)
+        part = f"{os.fspath(file)}.part"
+        with open(part, "wb") as beside:
+            size = await self._write(beside, timeout)
+            await blocking(_to_disk, beside)
+        os.replace(part, file)
+        return size
+
+    async def _write(self, file: BinaryIO, timeout: Optional[float]) -> int:
+        size = 0
+        pieces: Stream[bytes] = Stream(await complete(at(self._core, timeout).group_backup()), bytes)
+        async with pieces:
+            async for piece in pieces:
+                size += await blocking(file.write, piece)
+        return size
+
+    async def restore(
+        self, file: Union[str, os.PathLike[str]], *, other_group: bool = False, timeout: Optional[float] = None
+    ) -> int:
+        """Puts a backup in place of the state; the revision that the group goes on from. Watches bring a
+        :class:`folkmoot.Resync`. ``other_group`` allows a backup of another group.
+
+        Raises :class:`folkmoot.NotPossible` if it is no backup, damaged, or another group's; :class:`folkmoot.ReadError`.
+        Nothing is changed then.
+        """
+        return await complete(at(self._core, timeout).group_restore(os.fspath(file), other_group))
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

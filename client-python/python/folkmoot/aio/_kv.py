@@ -1,0 +1,146 @@
+"""Keys with values and revisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterable, List, Optional, Union
+
+from .. import _reading
+from ..results import Change, Entry, Page, Resync, Swap, Transacted
+from ..transactions import Compare, Operation
+from ._bridge import Opening, complete
+from ._common import at, number
+from ._streams import Watch
+
+if TYPE_CHECKING:
+    from .._folkmoot import Core
+    from ._sessions import Session
+
+
+class Kv:
+    """All keys of the group, with bytes as values. Every write has a revision, in one order for all of them.
+
+    Every call raises :class:`folkmoot.NoQuorum`, :class:`folkmoot.NoGroup`, :class:`folkmoot.Unsupported` and
+    :class:`folkmoot.Timeout` where these apply, and takes ``timeout``, in seconds, in place of the client's. A write is
+    applied once, however often it had to be sent.
+
+    Example::
+
+        revision = await moot.kv.put("config/mode", b"fast")
+        swap = await moot.kv.compare_and_set("config/mode", revision, b"slow")
+        print(swap.written, await moot.kv.get("config/mode"))
+    """
+
+    def __init__(self, core: Core, stale: bool = False) -> None:
+        self._core = core
+        self._stale = stale
+
+    def stale(self) -> Kv:
+        """The same keys, read from what the agent knows, however old. Goes on when the quorum is lost.
+
+        Example::
+
+            page = await moot.kv.stale().list("config/")
+            print(page.age)
+        """
+        return Kv(self._core, stale=True)
+
+    async def get(self, key: str, *, timeout: Optional[float] = None) -> Optional[Entry]:
+        """The key as it is; ``None`` if it is absent."""
+        found, _, _ = await complete(at(self._core, timeout).kv_get("", key, self._stale))
+        return _reading.entry(found)
+
+    async def put(
+        self,
+        key: str,
+        value: Union[bytes, str],
+        *,
+        ttl: Optional[float] = None,
+        session: Union[Session, int, None] = None,
+        timeout: Optional[float] = None,
+    ) -> int:
+        """Sets a key: for ever, for ``ttl`` seconds, or as long as ``session`` lives. Gives the revision.
+
+        Raises :class:`folkmoot.SessionEnded`, :class:`folkmoot.LimitReached`.
+        """
+        return await complete(at(self._core, timeout).kv_put("", key, _bytes(value), ttl, number(session)))
+
+    async def compare_and_set(
+        self,
+        key: str,
+        expected: Optional[int],
+        value: Union[bytes, str],
+        *,
+        ttl: Optional[float] = None,
+        session: Union[Session, int, None] = None,
+        timeout: Optional[float] = None,
+    ) -> Swap:
+        """Sets a key if it was last written at revision ``expected``; ``None``: if it is absent. Raises as :meth:`put`."""
+        core = at(self._core, timeout)
+        answer = core.kv_compare_and_set("", key, expected, _bytes(value), ttl, number(session))
+        return _reading.swap(await complete(answer))
+
+    async def delete(self, key: str, *, timeout: Optional[float] = None) -> bool:
+        """Removes a key; whether it was there."""
+        return await complete(at(self._core, timeout).kv_delete("", key))
+
+    async def delete_prefix(self, prefix: str, *, timeout: Optional[float] = None) -> int:
+        """Removes all keys that begin so, some thousand at a time; how many. Keys written meanwhile may stay."""
+        return await complete(at(self._core, timeout).kv_delete_prefix("", prefix))
+
+    async def list(
+        self, prefix: str = "", *, after: Optional[str] = None, limit: int = 0, timeout: Optional[float] = None
+    ) -> Page:
+        """A page of the keys that begin so: at most ``limit`` (0: as many as a page has), behind the key ``after``."""
+        return _reading.page(await complete(at(self._core, timeout).kv_list("", prefix, after, limit, self._stale)))
+
+    async def list_all(self, prefix: str = "", *, timeout: Optional[float] = None) -> List[Entry]:
+        """All keys that begin so, read page by page: not as they were at one moment, if they are written meanwhile."""
+        return _reading.entries(await complete(at(self._core, timeout).kv_list_all("", prefix, self._stale)))
+
+    async def transaction(
+        self,
+        compares: Iterable[Compare] = (),
+        then: Iterable[Operation] = (),
+        otherwise: Iterable[Operation] = (),
+        *,
+        timeout: Optional[float] = None,
+    ) -> Transacted:
+        """Does ``then`` if all ``compares`` hold, else ``otherwise``, in one revision. Raises as :meth:`put`; nothing is
+        done then.
+
+        Example::
+
+            done = await moot.kv.transaction(
+                compares=[Compare.absent("leader")],
+                then=[Operation.put("leader", b"n1", ttl=30.0)],
+                otherwise=[Operation.get("leader")],
+            )
+            print(done.succeeded, done.outcomes)
+        """
+        compared = [compare.raw() for compare in compares]
+        steps, others = [step.raw() for step in then], [step.raw() for step in otherwise]
+        answer = at(self._core, timeout).kv_transaction("", compared, steps, others)
+        return _reading.transacted(await complete(answer))
+
+    def watch(
+        self, prefix: str = "", after: Optional[int] = None, *, timeout: Optional[float] = None
+    ) -> Opening[Watch, Union[Change, Resync]]:
+        """Changes of keys that begin so, after revision ``after``, or from here on: each once, in order, also over lost
+        connections. After a :class:`folkmoot.Resync` read the state again.
+
+        Example::
+
+            page = await moot.kv.list("config/")
+            await moot.kv.put("config/mode", b"slow")
+            async for change in moot.kv.watch("config/", page.revision):
+                print(change)
+                break
+        """
+        return Opening(self._watch(prefix, after, timeout))
+
+    async def _watch(self, prefix: str, after: Optional[int], timeout: Optional[float]) -> Watch:
+        return Watch(await complete(at(self._core, timeout).kv_watch("", prefix, after)), None, after)
+
+
+def _bytes(value: Union[bytes, str]) -> bytes:
+    return value.encode() if isinstance(value, str) else value

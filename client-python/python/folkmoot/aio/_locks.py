@@ -1,0 +1,200 @@
+"""Locks, semaphores and read/write locks, with fencing tokens."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Dict, Optional, Union
+
+from .. import _reading
+from ..exceptions import Busy
+from ..results import Line
+from ._bridge import Entering, complete, whose
+from ._common import Named, at, bond
+from ._held import Holding
+from ._sessions import Session
+
+if TYPE_CHECKING:
+    from .._folkmoot import Core, Pending
+    from .._folkmoot import Held as RawHeld
+
+
+class Held(Holding):
+    """A lock or permits, as long as they are held.
+
+    Leaving its ``async with`` block gives it back, and raises :class:`folkmoot.LeaseLost` if it was lost before, because
+    then somebody else may have been at work at the same time.
+    """
+
+    def __init__(self, raw: RawHeld, name: str) -> None:
+        super().__init__(raw)
+        self._raw = raw
+        self._name = name
+
+    @property
+    def token(self) -> int:
+        """The fencing token: higher than that of every hold before. Whoever writes somewhere else on the strength of this
+        lock passes it on, and the other place refuses lower ones."""
+        return self._raw.token
+
+    @property
+    def hold(self) -> int:
+        """The number of the hold, by which anybody may give it back."""
+        return self._raw.hold
+
+    async def release(self, *, timeout: Optional[float] = None) -> None:
+        """Gives it back. Raises :class:`folkmoot.LeaseLost` if it was lost before."""
+        self._ended = True
+        await complete(self._raw.release(), timeout)
+
+    async def __aenter__(self) -> Held:
+        return self
+
+    async def _leave(self, error: Optional[BaseException]) -> None:
+        await self.release()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name!r} token={self.token} {'held' if self.is_held else 'ended'}>"
+
+
+class _Exclusive(Named):
+    """What locks of all kinds have in common: they can be entered, by many tasks at a time."""
+
+    def __init__(self, core: Core, name: str, ttl: float, session: Union[Session, int, None]) -> None:
+        super().__init__(core, name)
+        self._ttl = ttl
+        self._session = session
+        self._entered: Dict[object, Held] = {}
+
+    async def _take(self, wait: Optional[float], permits: int = 1) -> Optional[Held]:
+        raw = await complete(self._ask(wait, permits))
+        return None if raw is None else Held(raw, self._name)
+
+    async def _have(self, timeout: Optional[float], permits: int = 1) -> Held:
+        held = await self._take(timeout, permits)
+        if held is None:
+            raise Busy(f"busy: {self._name} was held by another for {timeout or 0:g} s", "busy")
+        return held
+
+    def _ask(self, wait: Optional[float], permits: int) -> Pending[Optional[RawHeld]]:
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Held:
+        held = self._entered[whose()] = await self._have(None)
+        return held
+
+    async def __aexit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        # Whoever leaves has entered, if maybe in another task: then it is the one that is held longest.
+        whom = whose()
+        held = self._entered.pop(whom if whom in self._entered else next(iter(self._entered)))
+        await held.__aexit__(kind, error, trace)
+
+
+class Lock(_Exclusive):
+    """A lock: held by one at a time, in the order in which they asked. Not reentrant.
+
+    It is renewed in the background; when its holder dies it ends after ``ttl`` seconds, or with the client
+    (``client_ttl``), whichever is shorter. Calls raise :class:`folkmoot.NoQuorum`, :class:`folkmoot.NoGroup`,
+    :class:`folkmoot.Unsupported`, :class:`folkmoot.SessionEnded`, :class:`folkmoot.Timeout`.
+
+    Example::
+
+        async with moot.lock("training", ttl=10.0) as held:
+            print("fence with", held.token)
+    """
+
+    def acquire(self, timeout: Optional[float] = None) -> Entering[Held]:
+        """Waits until it is held, at most ``timeout`` seconds. Raises :class:`folkmoot.Busy` when they are over.
+
+        Example::
+
+            held = await moot.lock("training").acquire(timeout=5.0)
+            await held.release()
+        """
+        return Entering(self._have(timeout))
+
+    async def try_acquire(self) -> Optional[Held]:
+        """Takes it if nobody holds it; else ``None``."""
+        return await self._take(0.0)
+
+    async def info(self, *, timeout: Optional[float] = None) -> Line:
+        """Who holds it and who waits."""
+        return _reading.line(await complete(at(self._core, timeout).lock_info("lock", self._name)))
+
+    def _ask(self, wait: Optional[float], permits: int) -> Pending[Optional[RawHeld]]:
+        return self._core.lock_acquire(self._name, self._ttl, bond(self._session), wait)
+
+
+class Semaphore(_Exclusive):
+    """So many permits; all its users have to name the same number. As :class:`Lock` otherwise.
+
+    Example::
+
+        async with moot.semaphore("gpus", 4).acquire(2) as held:
+            print("two of four", held.token)
+    """
+
+    def __init__(self, core: Core, name: str, capacity: int, ttl: float, session: Union[Session, int, None]) -> None:
+        super().__init__(core, name, ttl, session)
+        self._capacity = capacity
+
+    def acquire(self, permits: int = 1, timeout: Optional[float] = None) -> Entering[Held]:
+        """Waits until it has so many permits, at most ``timeout`` seconds. Raises :class:`folkmoot.Busy` when they are
+        over, :class:`folkmoot.Conflict` if others have named another capacity."""
+        return Entering(self._have(timeout, permits))
+
+    async def try_acquire(self, permits: int = 1) -> Optional[Held]:
+        """Takes permits if there are so many and nobody waits; else ``None``."""
+        return await self._take(0.0, permits)
+
+    async def info(self, *, timeout: Optional[float] = None) -> Line:
+        """Who holds permits and who waits."""
+        return _reading.line(await complete(at(self._core, timeout).lock_info("semaphore", self._name)))
+
+    def _ask(self, wait: Optional[float], permits: int) -> Pending[Optional[RawHeld]]:
+        session = bond(self._session)
+        return self._core.semaphore_acquire(self._name, self._capacity, permits, self._ttl, session, wait)
+
+
+class _Side(_Exclusive):
+    """A read/write lock, for reading or for writing."""
+
+    def __init__(
+        self, core: Core, name: str, write: bool, ttl: float, session: Union[Session, int, None]
+    ) -> None:
+        super().__init__(core, name, ttl, session)
+        self._write = write
+
+    def acquire(self, timeout: Optional[float]) -> Entering[Held]:
+        return Entering(self._have(timeout))
+
+    def _ask(self, wait: Optional[float], permits: int) -> Pending[Optional[RawHeld]]:
+        return self._core.read_write_acquire(self._name, self._write, self._ttl, bond(self._session), wait)
+
+
+class ReadWriteLock(Named):
+    """A lock that readers share and a writer has alone, in the order in which they asked. As :class:`Lock` otherwise.
+
+    Example::
+
+        async with moot.rwlock("catalogue").read() as held:
+            print("others may read too", held.token)
+    """
+
+    def __init__(self, core: Core, name: str, ttl: float, session: Union[Session, int, None]) -> None:
+        super().__init__(core, name)
+        self._reader = _Side(core, name, False, ttl, session)
+        self._writer = _Side(core, name, True, ttl, session)
+
+    def read(self, timeout: Optional[float] = None) -> Entering[Held]:
+        """Waits until it may read, at most ``timeout`` seconds. Raises :class:`folkmoot.Busy` when they are over."""
+        return self._reader.acquire(timeout)
+
+    def write(self, timeout: Optional[float] = None) -> Entering[Held]:
+        """Waits until it is alone, at most ``timeout`` seconds. Raises :class:`folkmoot.Busy` when they are over."""
+        return self._writer.acquire(timeout)
+
+    async def info(self, *, timeout: Optional[float] = None) -> Line:
+        """Who holds it and who waits."""
+        return _reading.line(await complete(at(self._core, timeout).lock_info("read-write", self._name)))
