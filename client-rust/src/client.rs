@@ -12,7 +12,7 @@ use crate::connection::{Connection, decode_body, succeeded};
 use crate::coordination::Identities;
 use crate::error::{ConnectError, Error};
 use crate::options::{ConnectOptions, Notice, Reconnect};
-use crate::table::Reply;
+use crate::table::{Reply, Unanswered};
 
 /// A client of an agent, or of any of several. Cheap to clone; all clones share one connection, which closes with the last
 /// of them and of their subscriptions.
@@ -155,24 +155,27 @@ impl Client {
     }
 
     /// A call whose reply is for the caller to judge. If the connection is lost before the request was sent, or after a
-    /// question was, it is made once more on another.
+    /// question was, it is made once more on another; if the agent did not read it, as often as that happens: somebody
+    /// else was answered each time.
     pub(crate) async fn exchange(&self, request: Request) -> Result<(Command, Reply), Error> {
         let command = request.command();
         let limit = self.call_timeout;
-        let again = self.reconnects();
-        let connection = self.connection().await?;
-        let answered = match connection.start(&request).await {
-            Ok(mut pending) => match pending.wait(limit).await {
-                Err(Error::Closed) if again && is_question(command) => None,
-                answered => Some(answered?),
-            },
-            Err(Error::TooManyCalls) => return Err(Error::TooManyCalls),
-            Err(error) if !again => return Err(error),
-            Err(_) => None,
-        };
-        match answered {
-            Some(reply) => Ok((command, reply)),
-            None => Ok((command, self.connection().await?.start(&request).await?.wait(limit).await?)),
+        let mut again = self.reconnects();
+        loop {
+            let connection = self.connection().await?;
+            let lost = match connection.start(&request).await {
+                Ok(mut pending) => match pending.wait(limit).await {
+                    Ok(reply) => return Ok((command, reply)),
+                    Err(Unanswered::Unread) if self.reconnects() => continue,
+                    Err(Unanswered::Lost(Error::Closed)) if is_question(command) => Error::Closed,
+                    Err(unanswered) => return Err(unanswered.into()),
+                },
+                Err(Error::TooManyCalls) => return Err(Error::TooManyCalls),
+                Err(error) => error,
+            };
+            if !mem::replace(&mut again, false) {
+                return Err(lost);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The task reads and writes; everybody else talks to it through a bounded queue of requests and the table of waiters.
 //! Which connection a client uses, and what happens after its end, is in `client.rs`.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ use tokio::time::timeout;
 
 use crate::dial::{Reader, Writer, dial};
 use crate::error::{ConnectError, Error};
-use crate::limits::{REQUEST_QUEUE, WRITE_BATCH, WRITE_TIMEOUT};
+use crate::limits::{LAST_WORDS, REQUEST_QUEUE, WRITE_BATCH, WRITE_TIMEOUT};
 use crate::probe;
-use crate::table::{Expected, Reply, Table, Waiter};
+use crate::table::{Expected, Reply, Table, Unanswered, Waiter};
 
 /// A connection that is greeted. It closes with its last user.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Pending {
     command: Command,
-    answer: oneshot::Receiver<Result<Reply, Error>>,
+    answer: oneshot::Receiver<Result<Reply, Unanswered>>,
 }
 
 impl Connection {
@@ -96,18 +97,18 @@ impl Connection {
 
 impl Pending {
     /// Of a request that was sent for another waiter.
-    pub(crate) fn new(command: Command, answer: oneshot::Receiver<Result<Reply, Error>>) -> Self {
+    pub(crate) fn new(command: Command, answer: oneshot::Receiver<Result<Reply, Unanswered>>) -> Self {
         Self { command, answer }
     }
 
     /// Waits for the reply, for `limit` if there is one. Giving up loses the reply, not the connection.
-    pub(crate) async fn wait(&mut self, limit: Option<Duration>) -> Result<Reply, Error> {
-        let command = self.command.name();
+    pub(crate) async fn wait(&mut self, limit: Option<Duration>) -> Result<Reply, Unanswered> {
+        let late = Error::Timeout { command: self.command.name() };
         let answered = match limit {
-            Some(limit) => timeout(limit, &mut self.answer).await.map_err(|_| Error::Timeout { command })?,
+            Some(limit) => timeout(limit, &mut self.answer).await.map_err(|_| Unanswered::Lost(late))?,
             None => (&mut self.answer).await,
         };
-        answered.unwrap_or(Err(Error::Closed))
+        answered.unwrap_or(Err(Unanswered::Lost(Error::Closed)))
     }
 }
 
@@ -127,7 +128,8 @@ pub(crate) fn decode_body<T: Decode>(reply: &Reply) -> Result<T, Error> {
     T::decode(body).map_err(|error| Error::Protocol { reason: error.to_string().into() })
 }
 
-/// The connection's task: ends, and closes the socket, when either direction does, or nobody is at the other end.
+/// The connection's task: ends, and closes the socket, when nobody uses it, when nothing more comes or can be sent, or when
+/// nobody is at the other end.
 async fn run(
     reading: Reader,
     writing: Writer,
@@ -135,10 +137,15 @@ async fn run(
     asking: mpsc::WeakSender<Vec<u8>>,
     table: Arc<Table>,
 ) {
+    let mut reading = pin!(read(reading, &table));
     let error = tokio::select! {
-        error = read(reading, &table) => error,
-        error = write(writing, requests) => error,
+        error = &mut reading => error,
         error = probe::watch(&table, asking) => error,
+        written = write(writing, requests) => match written {
+            Ok(()) => Error::Closed,
+            // Answers that came before are read first: one of them may say why the agent takes nothing more.
+            Err(error) => timeout(LAST_WORDS, reading).await.unwrap_or(error),
+        },
     };
     table.end(&error);
 }
@@ -169,8 +176,9 @@ async fn read(mut stream: Reader, table: &Table) -> Error {
     }
 }
 
-/// Requests that wait together leave in one write, so that a pipeline costs one call of the system.
-async fn write(mut stream: Writer, mut requests: mpsc::Receiver<Vec<u8>>) -> Error {
+/// Requests that wait together leave in one write, so that a pipeline costs one call of the system. Until nobody has the
+/// connection.
+async fn write(mut stream: Writer, mut requests: mpsc::Receiver<Vec<u8>>) -> Result<(), Error> {
     while let Some(mut bytes) = requests.recv().await {
         while bytes.len() < WRITE_BATCH {
             let Ok(more) = requests.try_recv() else { break };
@@ -178,9 +186,9 @@ async fn write(mut stream: Writer, mut requests: mpsc::Receiver<Vec<u8>>) -> Err
         }
         match timeout(WRITE_TIMEOUT, stream.write_all(&bytes)).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Error::Closed,
-            Err(_) => return Error::Timeout { command: "write" },
+            Ok(Err(_)) => return Err(Error::Closed),
+            Err(_) => return Err(Error::Timeout { command: "write" }),
         }
     }
-    Error::Closed
+    Ok(())
 }

@@ -18,6 +18,10 @@ pub(crate) enum Act {
     Answer(Vec<u8>),
     /// Answered with this error.
     Refuse(&'static str),
+    /// The same, and then the connection closes.
+    RefuseAndClose(&'static str),
+    /// The same, and then the connection is reset, once the next request is under way or the other end has closed it.
+    RefuseAndReset(&'static str),
     /// Answered with a header alone, then these records.
     Open(Vec<Vec<u8>>),
     /// The same, and then the connection closes.
@@ -131,6 +135,16 @@ impl FakeAgent {
                 Command::Coordination(command) => match self.act(command, &body.unwrap()) {
                     Act::Answer(body) => [ResponseHeader::ok(seq).to_bytes(), body].concat(),
                     Act::Refuse(text) => ResponseHeader::refused(seq, text).to_bytes(),
+                    Act::RefuseAndClose(text) => {
+                        let _ = stream.write_all(&ResponseHeader::refused(seq, text).to_bytes()).await;
+                        return;
+                    }
+                    Act::RefuseAndReset(text) => {
+                        let _ = stream.write_all(&ResponseHeader::refused(seq, text).to_bytes()).await;
+                        next(&mut frames, &mut stream).await;
+                        stream.set_zero_linger().unwrap();
+                        return;
+                    }
                     Act::Open(records) => opened(seq, records),
                     Act::OpenAndClose(records) => {
                         let _ = stream.write_all(&opened(seq, records)).await;
@@ -171,7 +185,7 @@ fn opened(seq: u64, records: Vec<Vec<u8>>) -> Vec<u8> {
     std::iter::once(header()).chain(records).collect::<Vec<_>>().concat()
 }
 
-async fn next(frames: &mut FrameReader, stream: &mut TcpStream) -> Option<bytes::Bytes> {
+pub(crate) async fn next(frames: &mut FrameReader, stream: &mut TcpStream) -> Option<bytes::Bytes> {
     loop {
         if let Some(object) = frames.next().unwrap() {
             return Some(object);

@@ -31,6 +31,8 @@ mod options;
 mod probe;
 mod subscriptions;
 mod table;
+#[cfg(test)]
+mod unsupported_tests;
 
 pub use client::Client;
 pub use coordination::{

@@ -10,6 +10,10 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time the agent's socket may take no byte of a request. As the Go client; then the connection is closed.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time for the agent's last answers, once it takes no request any more. Ours: they are here already, or the socket says at
+/// once that there are none; then the connection is closed.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Silence after which the kernel asks whether the other machine is there. Ours: as [`SILENCE`].
 pub const KEEPALIVE_AFTER: Duration = SILENCE;
 

@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::connection::{Connection, Pending, succeeded};
 use crate::error::Error;
 use crate::limits::RECORD_QUEUE;
-use crate::table::{Progress, Sink, Waiter};
+use crate::table::{Progress, Sink, Unanswered, Waiter};
 
 /// Whether receivers may see only the newest user event of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,22 +141,28 @@ impl Client {
     async fn subscribe<T>(
         &self,
         request: AgentRequest,
-        sink: impl FnOnce(mpsc::Sender<T>) -> Sink,
+        sink: impl Fn(mpsc::Sender<T>) -> Sink,
     ) -> Result<Subscription<T>, Error> {
-        let (queue, records) = mpsc::channel(RECORD_QUEUE);
-        let (reply, answer) = oneshot::channel();
-        let progress = Arc::new(Progress::default());
-        let waiter = Waiter::Opening { reply, sink: sink(queue), progress: Arc::clone(&progress) };
         let request = Request::from(request);
         let command = request.command();
-        let connection = self.connection().await?;
-        let seq = connection.send(&request, waiter).await?;
-        // From here on dropping it cleans up, also when the caller gives up waiting.
-        let subscription = Subscription { connection, seq, records, progress, failed: false };
-        let reply = Pending::new(command, answer).wait(self.call_timeout()).await?;
-        let refused = succeeded(command, &reply.error);
-        refused.inspect_err(|_| subscription.progress.finished.store(true, Ordering::Release))?;
-        Ok(subscription)
+        loop {
+            let (queue, records) = mpsc::channel(RECORD_QUEUE);
+            let (reply, answer) = oneshot::channel();
+            let progress = Arc::new(Progress::default());
+            let waiter = Waiter::Opening { reply, sink: sink(queue), progress: Arc::clone(&progress) };
+            let connection = self.connection().await?;
+            let seq = connection.send(&request, waiter).await?;
+            // From here on dropping it cleans up, also when the caller gives up waiting.
+            let subscription = Subscription { connection, seq, records, progress, failed: false };
+            match Pending::new(command, answer).wait(self.call_timeout()).await {
+                Err(Unanswered::Unread) if self.reconnects() => {}
+                replied => {
+                    let refused = succeeded(command, &replied?.error);
+                    refused.inspect_err(|_| subscription.progress.finished.store(true, Ordering::Release))?;
+                    return Ok(subscription);
+                }
+            }
+        }
     }
 }
 

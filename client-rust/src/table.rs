@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use folkmoot_proto::coordination::{BackupRecord, LeaderRecord, WatchRecord};
-use folkmoot_proto::{Command, Decode, EventRecord, LogRecord, QueryRecord, QueryRecordType, ResponseHeader, Text};
+use folkmoot_proto::{
+    Command, Decode, EventRecord, LogRecord, QueryRecord, QueryRecordType, ResponseHeader, Text, texts,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -19,6 +21,24 @@ use crate::subscriptions::QueryAnswer;
 pub(crate) struct Reply {
     pub(crate) error: Text,
     pub(crate) body: Option<Bytes>,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Unanswered {
+    /// The agent closed the connection without reading it: nothing was done, and it may be sent again.
+    Unread,
+    /// It may have been carried out.
+    Lost(Error),
+}
+
+impl From<Unanswered> for Error {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Unread => Self::Closed,
+            Unanswered::Lost(error) => error,
+        }
+    }
 }
 
 /// Where the records of a subscription go.
@@ -57,9 +77,9 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) enum Waiter {
     /// One reply.
-    Call { command: Command, reply: oneshot::Sender<Result<Reply, Error>> },
+    Call { command: Command, reply: oneshot::Sender<Result<Reply, Unanswered>> },
     /// One reply, then, if it is a success, records.
-    Opening { reply: oneshot::Sender<Result<Reply, Error>>, sink: Sink, progress: Arc<Progress> },
+    Opening { reply: oneshot::Sender<Result<Reply, Unanswered>>, sink: Sink, progress: Arc<Progress> },
     /// Records.
     Open { sink: Sink, progress: Arc<Progress> },
 }
@@ -143,14 +163,7 @@ impl Table {
     pub(crate) fn end(&self, error: &Error) {
         let mut inner = self.lock();
         inner.ended.get_or_insert_with(|| error.clone());
-        for waiter in std::mem::take(&mut inner.waiters).into_values() {
-            match waiter {
-                Waiter::Call { reply, .. } | Waiter::Opening { reply, .. } => {
-                    let _ = reply.send(Err(error.clone()));
-                }
-                Waiter::Open { .. } => {}
-            }
-        }
+        tell(std::mem::take(&mut inner.waiters), &Unanswered::Lost(error.clone()));
     }
 
     /// Takes one object off the wire; says what the next one is.
@@ -172,6 +185,9 @@ impl Table {
     fn take_header(&self, header: ResponseHeader) -> Result<Expected, Error> {
         let mut inner = self.lock();
         inner.heard = Some(Instant::now());
+        if header.error == *texts::UNSUPPORTED_COMMAND {
+            inner.close_behind(header.seq);
+        }
         let Some(waiter) = inner.waiters.remove(&header.seq) else { return Ok(Expected::Header) };
         match waiter {
             Waiter::Call { command, .. } if command.is_followed_by_body(&header.error) => {
@@ -227,6 +243,27 @@ impl Table {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// An agent that does not know a command reads nothing behind it, and closes the connection. Who is answered so may ask
+    /// for something else at once: that must not be sent here any more. What came before may still be answered.
+    fn close_behind(&mut self, seq: u64) {
+        self.ended.get_or_insert(Error::Closed);
+        tell(self.waiters.split_off(&seq.saturating_add(1)), &Unanswered::Unread);
+    }
+}
+
+/// Tells those who wait for an answer that there will be none. Streams end.
+fn tell(waiters: BTreeMap<u64, Waiter>, why: &Unanswered) {
+    for waiter in waiters.into_values() {
+        match waiter {
+            Waiter::Call { reply, .. } | Waiter::Opening { reply, .. } => {
+                let _ = reply.send(Err(why.clone()));
+            }
+            Waiter::Open { .. } => {}
+        }
     }
 }
 

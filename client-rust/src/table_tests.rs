@@ -2,7 +2,7 @@ use folkmoot_proto::{AgentCommand, Encode, texts};
 
 use super::*;
 
-type Answer = oneshot::Receiver<Result<Reply, Error>>;
+type Answer = oneshot::Receiver<Result<Reply, Unanswered>>;
 
 fn call(table: &Table, command: AgentCommand) -> (u64, Answer) {
     let (reply, answer) = oneshot::channel();
@@ -63,6 +63,21 @@ fn a_body_is_awaited_with_every_error_but_the_missing_key_and_the_unknown_comman
 }
 
 #[test]
+fn nothing_behind_an_unknown_command_is_read_and_nothing_more_is_sent() {
+    let table = Table::default();
+    let (before, mut before_answer) = call(&table, AgentCommand::Event);
+    let (unknown, mut unknown_answer) = call(&table, AgentCommand::Event);
+    let (_, mut behind_answer) = call(&table, AgentCommand::Event);
+    feed(&table, &[ResponseHeader::refused(unknown, texts::UNSUPPORTED_COMMAND).to_bytes()]);
+    assert_eq!(unknown_answer.try_recv().unwrap().unwrap().error, texts::UNSUPPORTED_COMMAND);
+    assert!(matches!(behind_answer.try_recv().unwrap(), Err(Unanswered::Unread)));
+    let (reply, _answer) = oneshot::channel();
+    assert!(matches!(table.register(Waiter::Call { command: Command::Handshake, reply }), Err(Error::Closed)));
+    feed(&table, &[ResponseHeader::ok(before).to_bytes()]);
+    assert_eq!(before_answer.try_recv().unwrap().unwrap().error, "");
+}
+
+#[test]
 fn objects_nobody_waits_for_are_passed_over() {
     let table = Table::default();
     let (seq, mut answer) = call(&table, AgentCommand::Event);
@@ -116,7 +131,7 @@ fn the_end_of_the_connection_reaches_everybody() {
     let (_, mut answer) = call(&table, AgentCommand::Event);
     let (_, mut answers, progress) = query(&table, 1);
     table.end(&Error::Closed);
-    assert!(matches!(answer.try_recv().unwrap(), Err(Error::Closed)));
+    assert!(matches!(answer.try_recv().unwrap(), Err(Unanswered::Lost(Error::Closed))));
     assert_eq!(answers.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
     assert!(!progress.finished.load(Ordering::Acquire));
     let (reply, _answer) = oneshot::channel();

@@ -25,6 +25,7 @@ use crate::connection::{Connection, decode_body};
 use crate::error::{Error, Refusal};
 use crate::limits::{ATTEMPT_GRACE, ATTEMPT_TIMEOUT, COORDINATION_TIMEOUT};
 use crate::options::Reconnect;
+use crate::table::Unanswered;
 
 /// In whose name a client asks. Held while a new identity is registered.
 pub(crate) type Identities = tokio::sync::Mutex<Option<Arc<Identity>>>;
@@ -148,7 +149,15 @@ impl Client {
         Ok((body, common))
     }
 
-    /// A command that is neither read nor write; it is not repeated once it may have been carried out.
+    /// A question that is asked of the agent, or of who leads.
+    pub(crate) async fn question<C>(&self, body: C) -> Result<C::Answer, Error>
+    where
+        C: Call + Into<CoordinationRequest> + Clone,
+    {
+        self.ask(|_| body.clone().into(), Wait::No).await
+    }
+
+    /// A change without a number; it is not repeated once it may have been carried out.
     pub(crate) async fn other<C>(&self, body: C) -> Result<C::Answer, Error>
     where
         C: Call + Into<CoordinationRequest> + Clone,
@@ -254,23 +263,28 @@ impl Client {
         deadline: Option<Instant>,
         wait: Wait,
     ) -> Result<(A, Instant), Fault> {
-        let connection = self.connection().await.map_err(Fault::Final)?;
-        let asked = Instant::now();
         let lost = |error: Error, reached| match (&error, self.options().reconnect) {
             (Error::Closed | Error::Timeout { .. }, Reconnect::Within(_)) => Fault::Again { error, reached },
             (_, Reconnect::Never | Reconnect::Within(_)) => Fault::Final(error),
         };
-        let mut pending = connection.start(request).await.map_err(|error| lost(error, false))?;
-        let share = self.share(deadline).saturating_add(ATTEMPT_GRACE);
-        let limit = wait.span().map(|wait| wait.saturating_add(share));
-        let reply = match pending.wait(limit).await {
-            Ok(reply) => reply,
-            Err(error) => {
-                if matches!(error, Error::Timeout { .. }) && connection.table().heard() < Some(asked) {
-                    // Nothing at all was heard for that long: nobody is there.
-                    connection.table().end(&Error::Closed);
+        let (connection, asked, reply) = loop {
+            let connection = self.connection().await.map_err(Fault::Final)?;
+            let asked = Instant::now();
+            let mut pending = connection.start(request).await.map_err(|error| lost(error, false))?;
+            let share = self.share(deadline).saturating_add(ATTEMPT_GRACE);
+            let limit = wait.span().map(|wait| wait.saturating_add(share));
+            match pending.wait(limit).await {
+                Ok(reply) => break (connection, asked, reply),
+                // Somebody else was told that the agent does not know his command.
+                Err(Unanswered::Unread) if self.reconnects() => {}
+                Err(Unanswered::Unread) => return Err(lost(Error::Closed, false)),
+                Err(Unanswered::Lost(error)) => {
+                    if matches!(error, Error::Timeout { .. }) && connection.table().heard() < Some(asked) {
+                        // Nothing at all was heard for that long: nobody is there.
+                        connection.table().end(&Error::Closed);
+                    }
+                    return Err(lost(error, true));
                 }
-                return Err(lost(error, true));
             }
         };
         let command = request.command();

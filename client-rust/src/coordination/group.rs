@@ -45,7 +45,7 @@ impl Group {
     /// # Errors
     /// [`Error::NoGroup`], and what any coordination call may fail with.
     pub async fn status(&self) -> Result<RaftState, Error> {
-        self.client.other(RaftStatus {}).await
+        self.client.question(RaftStatus {}).await
     }
 
     /// The members, as the leader sees them; voters first.
@@ -53,7 +53,7 @@ impl Group {
     /// # Errors
     /// As [`Group::status`], and [`Error::NoQuorum`].
     pub async fn members(&self) -> Result<Vec<RaftMember>, Error> {
-        let RaftMemberList { members } = self.client.other(RaftMembers {}).await?;
+        let RaftMemberList { members } = self.client.question(RaftMembers {}).await?;
         Ok(members)
     }
 
