@@ -119,7 +119,8 @@ impl Core {
 
     #[getter]
     fn is_closed(&self) -> bool {
-        self.shared.is_closed()
+        // What belongs to the parent of a fork is not touched: its locks may be held for ever.
+        !self.shared.home.is_here() || self.shared.client().as_ref().is_none_or(|client| client.is_closed())
     }
 
     fn close(&self) -> PyResult<Pending> {

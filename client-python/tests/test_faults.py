@@ -62,6 +62,44 @@ def test_a_stream_says_when_no_agent_is_found_any_more_and_may_be_asked_again(fa
         assert events.next(PATIENCE).reconnected
 
 
+def test_a_closed_stream_hands_out_nothing_more(face, agents):
+    (node,) = agents(raft=False).nodes
+    moot = face.connect(node.address)
+    events = moot.stream("user")
+    wait_for_stream(moot)
+    for name in ("first", "second", "third"):
+        moot.event(name, coalesce=False)
+    assert events.next(PATIENCE).name == "first"
+    events.close()
+    assert events.next(PATIENCE) is None and list(events) == []
+
+
+def test_a_stream_that_is_closed_while_an_agent_is_looked_for_leaves_none_behind(fake):
+    again, closed, asked = threading.Event(), threading.Event(), []
+
+    def serve(connection, requests):
+        command, number, _ = next(requests)
+        asked.append(command)
+        if len(asked) > 1:
+            again.set()
+            assert closed.wait(PATIENCE)
+        connection.sendall(answer(number))
+        if len(asked) > 1:
+            asked.append(next(requests)[0])
+
+    moot = folkmoot.connect(fake(serve).address, reconnect=PATIENCE, timeout=PATIENCE)
+    events, read = moot.stream("user"), []
+    reader = threading.Thread(target=lambda: read.append(events.next(PATIENCE)))
+    reader.start()
+    assert again.wait(PATIENCE)
+    events.close()
+    closed.set()
+    reader.join(PATIENCE)
+    assert read == [None]
+    eventually(lambda: asked == ["stream", "stream", "stop"])
+    moot.close()
+
+
 def test_an_event_that_was_not_read_in_time_leaves_a_gap_and_holds_up_nobody(face, agents):
     (node,) = agents(raft=False).nodes
     moot = face.connect(node.address)
@@ -284,6 +322,16 @@ def test_what_happens_to_a_connection_is_logged(face, agents, caplog):
             return any(record.levelname == level and word in record.getMessage() for record in caplog.records)
 
         eventually(lambda: told("WARNING", "lost") and told("INFO", f"connected to {node.address}"))
+
+
+def test_a_client_says_whether_it_is_connected(face, agents):
+    (node,) = agents(raft=False).nodes
+    moot = face.connect(node.address, reconnect=PATIENCE)
+    assert not moot.is_closed and repr(moot).endswith(": connected>")
+    node.kill()
+    eventually(lambda: moot.is_closed and repr(moot).endswith(": not connected>"))
+    node.start()
+    assert moot.members() and not moot.is_closed
 
 
 def test_a_closed_client_says_so(face, agents):

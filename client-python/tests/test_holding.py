@@ -172,6 +172,17 @@ def test_permits_are_counted_and_all_name_the_same_number(moot, other, name):
             other.semaphore(name, 4).try_acquire()
 
 
+def test_permits_of_one_object_are_entered_within_each_other(moot, other, name):
+    permits = moot.semaphore(name, 3)
+    with permits as outer:
+        with permits as inner:
+            assert inner.token > outer.token and outer.is_held
+            assert len(other.semaphore(name, 3).info().holds) == 2
+        assert outer.is_held and not inner.is_held
+        assert [hold.hold for hold in other.semaphore(name, 3).info().holds] == [outer.hold]
+    assert other.semaphore(name, 3).info().holds == []
+
+
 def test_one_leads_and_all_see_who(moot, other, name):
     with other.election(name).observe() as leaders:
         assert leaders.next(LIMIT).hold is None
@@ -216,6 +227,19 @@ def test_an_item_is_completed_failed_or_given_back_by_the_end_of_its_block(moot,
     with pytest.raises(folkmoot.Empty):
         work.claim(timeout=0.05)
     assert work.claim_many(4, timeout=0.0) == []
+
+
+def test_an_item_that_cannot_be_read_fails_alone(moot, name):
+    raw, work = moot.work_queue(name, folkmoot.Bytes), moot.work_queue(name)
+    unreadable = raw.put(b"{", max_attempts=1)
+    work.put("readable")
+    first, second = work.claim_many(2, timeout=LIMIT)
+    with pytest.raises(ValueError, match="Expecting"), first:
+        first.payload
+    assert second.payload == "readable"
+    second.complete()
+    (dead,) = raw.dead()
+    assert dead.item == unreadable.item and dead.last_error.startswith("JSONDecodeError")
 
 
 def test_a_late_completion_is_refused_by_its_token(moot, other, name):
@@ -297,6 +321,14 @@ def test_a_gate_opens_when_all_are_there(moot, other, name):
     with moot.gate(name, 2).enter(timeout=LIMIT):
         assert inside.wait(LIMIT) and moot.gate(name, 2).info().size == 2
     thread.join(LIMIT)
+
+
+def test_an_error_inside_a_gate_goes_before_that_of_leaving_it(face, one, name, caplog):
+    client = face.connect(*one.addresses)
+    with pytest.raises(ValueError, match="the block's own"), client.gate(name, 1).enter(timeout=LIMIT) as passage:
+        client.close()
+        raise ValueError("the block's own")
+    assert f"{passage!r} was left by ValueError" in caplog.text
 
 
 def test_what_is_held_stays_held_when_the_leader_dies(face, agents, name):

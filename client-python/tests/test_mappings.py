@@ -48,6 +48,22 @@ def test_a_dictionary_is_a_mutable_mapping(client, name):
     assert len(jobs) == 0
 
 
+def test_a_key_is_popped_by_one_only_and_another_one_is_taken_then(client, name, monkeypatch):
+    jobs = client.dict(name)
+    jobs.update(a=1, b=2)
+    listed = jobs.entries
+
+    def taken_meanwhile():
+        entries = listed()
+        client.dict(name).pop("a", None)
+        return entries
+
+    monkeypatch.setattr(jobs, "entries", taken_meanwhile)
+    assert jobs.popitem() == ("b", 2)
+    with pytest.raises(KeyError):
+        jobs.popitem()
+
+
 def test_dictionaries_keep_to_themselves_and_have_revisions(client, name):
     one, other = client.dict(name), client.dict(name + "/sub")
     one["x"], other["x"] = 1, 2

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import io
 import pickle
 import re
 import subprocess
@@ -123,6 +124,30 @@ def test_importing_it_starts_nothing():
     script = "import threading, folkmoot, folkmoot.aio; print(threading.active_count())"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == "1\n"
+
+
+def test_a_backup_of_a_file_without_a_buffer_is_whole_and_a_failed_one_leaves_no_part(face, one, tmp_path):
+    class Unbuffered(io.BytesIO):
+        def write(self, piece):
+            return super().write(piece[:1000])
+
+    moot = face.connect(*one.addresses)
+    moot.kv.put("backup/large", b"x" * 100_000)
+    whole, unbuffered = tmp_path / "whole", Unbuffered()
+    assert moot.group.backup(whole) == whole.stat().st_size > 100_000
+    assert moot.group.backup(unbuffered) == len(unbuffered.getvalue())
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(OSError):
+        moot.group.backup(tmp_path / "directory")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["directory", "whole"]
+
+
+def test_nobody_leads_where_no_node_runs(agents):
+    cluster = agents()
+    assert cluster.leader() is cluster.nodes[0]
+    cluster.nodes[0].kill()
+    with pytest.raises(RuntimeError, match="no node runs"):
+        cluster.leader()
 
 
 def test_it_runs_as_the_program():

@@ -110,6 +110,14 @@ class Dict(DictCalls[V], MutableMapping[str, V]):
             raise KeyError(key)
         return default if found is None else found.value
 
+    def popitem(self) -> Tuple[str, V]:
+        """Removes the first key that nobody else takes meanwhile, and gives it with its value."""
+        for key in self:
+            found = self.take(key)
+            if found is not None:
+                return key, found.value
+        raise KeyError("popitem(): dictionary is empty")
+
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value; where the key is absent, ``default``, which is put, once."""
         swap = self.compare_and_set(key, None, default)
@@ -197,6 +205,9 @@ class List(ListCalls[V], MutableSequence[V]):
     def __contains__(self, value: object) -> bool:
         element: Any = value
         return self.find(element) is not None
+
+    def __reversed__(self) -> Iterator[V]:
+        return reversed(self.elements())
 
     def index(self, value: Any, start: int = 0, stop: int = 2**63 - 1) -> int:
         """Where an element first stands, between ``start`` and ``stop``. Raises ``ValueError``."""

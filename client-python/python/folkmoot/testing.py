@@ -24,7 +24,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 from . import _program, connect
 from ._sync._client import Client
@@ -156,10 +156,7 @@ class Node:
     def _answers(self) -> bool:
         if not self.is_running:
             raise RuntimeError(f"{self.name} has ended:\n{self.tail()}")
-        try:
-            self.connect(connect_timeout=1.0, reconnect=None).close()
-        except FolkmootError:
-            return False
+        self.connect(connect_timeout=1.0, reconnect=None).close()
         return True
 
     def _signal(self, number: signal.Signals) -> "subprocess.Popen[bytes]":
@@ -218,17 +215,20 @@ class Cluster:
         raise KeyError(name)
 
     def leader(self, timeout: float = START_TIMEOUT) -> Node:
-        """The node that leads the group; waits until one does."""
-        found: Dict[str, str] = {}
+        """The node that leads the group; waits until one does. Raises ``RuntimeError`` if no node runs."""
+        found: List[Node] = []
 
         def known() -> bool:
-            running = [node.address for node in self.nodes if node.is_running]
-            with connect(*running, auth_key=self.nodes[0].auth_key) as moot:
-                found.update({"name": member.name for member in moot.group.members() if member.leader})
-            return "name" in found and self.node(found["name"]).is_running
+            running = [node for node in self.nodes if node.is_running]
+            if not running:
+                raise RuntimeError("no node runs")
+            with connect(*(node.address for node in running), auth_key=self.nodes[0].auth_key) as moot:
+                leading = {member.name for member in moot.group.members() if member.leader}
+            found[:] = [node for node in running if node.name in leading]
+            return bool(found)
 
         _eventually(known, timeout, "nobody leads")
-        return self.node(found["name"])
+        return found[0]
 
     def wait(self, timeout: float = START_TIMEOUT) -> None:
         """Waits until all running agents see one another, and the group answers each of them."""

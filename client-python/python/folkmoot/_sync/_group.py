@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, BinaryIO, List, Optional, Union
 
@@ -60,15 +61,20 @@ class Group:
     def backup(self, file: Union[str, os.PathLike[str], BinaryIO], *, timeout: Optional[float] = None) -> int:
         """Writes the whole state into a file, which is a backup only when this returns; its bytes.
 
-        A file that is named is written beside it first, and takes its name when all of it is on disk.
+        A file that is named is written beside it first (``.part``), and takes its name when all of it is on disk.
         """
         if not isinstance(file, (str, os.PathLike)):
             return self._write(file, timeout)
         part = f"{os.fspath(file)}.part"
-        with open(part, "wb") as beside:
-            size = self._write(beside, timeout)
-            blocking(_to_disk, beside)
-        os.replace(part, file)
+        try:
+            with open(part, "wb") as beside:
+                size = self._write(beside, timeout)
+                blocking(_to_disk, beside)
+            os.replace(part, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.remove(part)
+            raise
         return size
 
     def _write(self, file: BinaryIO, timeout: Optional[float]) -> int:
@@ -76,7 +82,8 @@ class Group:
         pieces: Stream[bytes] = Stream(complete(at(self._core, timeout).group_backup()), bytes)
         with pieces:
             for piece in pieces:
-                size += blocking(file.write, piece)
+                blocking(_write_all, file, piece)
+                size += len(piece)
         return size
 
     def restore(
@@ -89,6 +96,13 @@ class Group:
         Nothing is changed then.
         """
         return complete(at(self._core, timeout).group_restore(os.fspath(file), other_group))
+
+
+def _write_all(file: BinaryIO, piece: bytes) -> None:
+    rest = memoryview(piece)
+    while rest:
+        # A file without a buffer may take less than it is given.
+        rest = rest[file.write(rest) :]
 
 
 def _to_disk(file: BinaryIO) -> None:

@@ -35,7 +35,7 @@ class Stream(Iterator[T], Generic[T]):
         return self
 
     def __next__(self) -> T:
-        if not self._ready and not self._wait(None):
+        if self._closed or (not self._ready and not self._fill(None)):
             raise StopIteration
         return self._read(self._ready.popleft())
 
@@ -44,7 +44,7 @@ class Stream(Iterator[T], Generic[T]):
 
         Raises :class:`folkmoot.Timeout` if there was none in time.
         """
-        if not self._ready and not self._wait(timeout):
+        if self._closed or (not self._ready and not self._fill(timeout)):
             return None
         return self._read(self._ready.popleft())
 
@@ -54,7 +54,8 @@ class Stream(Iterator[T], Generic[T]):
         return self._records.dropped
 
     def close(self) -> None:
-        """Ends it, here and on the agent; whoever waits for a record is told the end. Closing twice does nothing."""
+        """Ends it, here and on the agent: no record is handed out any more, and whoever waits for one is told the end. Closing
+        twice does nothing."""
         if not self._closed:
             self._closed = True
             complete(self._records.close())
@@ -67,11 +68,8 @@ class Stream(Iterator[T], Generic[T]):
     ) -> None:
         self.close()
 
-    def _wait(self, timeout: Optional[float]) -> bool:
-        """Waits for records; false at the end."""
-        return not self._closed and self._fill(timeout)
-
     def _fill(self, timeout: Optional[float]) -> bool:
+        """Waits for records; false at the end."""
         self._ready.extend(complete(self._records.next_batch(BATCH), timeout))
         return bool(self._ready)
 
@@ -103,6 +101,10 @@ class Events(Stream[Event]):
         except Closed:
             self._lost = True
         before, self._records = self._records, complete(self._core.stream(self._filter), timeout)
+        if self._closed:
+            # While another connection was looked for: whoever closed it had the lost one.
+            complete(self._records.close())
+            return False
         self._before += before.dropped
         self._lost = False
         self._tell(reconnected=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Iterable, List, Optional, TypeVar, Union
 
 from .. import _reading
@@ -32,8 +33,11 @@ class Item(Holding, Generic[V]):
         super().__init__(raw)
         self._raw = raw
         self._codec = codec
-        #: What to do.
-        self.payload: V = codec.decode(raw.payload)
+
+    @cached_property
+    def payload(self) -> V:
+        """What to do. Raises what the codec raises for bytes that it cannot read: in a block, that fails the item."""
+        return self._codec.decode(self._raw.payload)
 
     @property
     def id(self) -> int:

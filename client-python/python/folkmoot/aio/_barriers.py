@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Optional, Union
 
 from ..exceptions import Busy
 from ..results import BarrierState
 from ._bridge import Entering, complete
 from ._common import Named, at, bond
+from ._held import Leaving
 
 if TYPE_CHECKING:
     from .._folkmoot import Core
@@ -44,26 +44,27 @@ class Barrier(Named):
         return BarrierState._make(await complete(at(self._core, timeout).barrier_info(self._name)))
 
 
-class Passage:
-    """Inside a gate. Leaving its block waits until all have left."""
+class Passage(Leaving):
+    """Inside a gate. Leaving its block waits until all have left; an exception leaves at once."""
 
-    def __init__(self, raw: RawPassage) -> None:
+    def __init__(self, raw: RawPassage, name: str) -> None:
+        super().__init__()
         self._raw = raw
-        self._left = False
+        self._name = name
 
     async def leave(self, timeout: Optional[float] = None) -> bool:
         """Leaves, and waits until all have, at most ``timeout`` seconds; whether all have. It has left in any case."""
-        self._left = True
+        self._ended = True
         return await complete(self._raw.leave(timeout))
 
     async def __aenter__(self) -> Passage:
         return self
 
-    async def __aexit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        if not self._left:
-            await self.leave(None if error is None else 0.0)
+    async def _leave(self, error: Optional[BaseException]) -> None:
+        await self.leave(None if error is None else 0.0)
+
+    def __repr__(self) -> str:
+        return f"<Passage {self._name!r}>"
 
 
 class Gate(Named):
@@ -91,7 +92,7 @@ class Gate(Named):
         raw = await complete(asked)
         if raw is None:
             raise Busy(f"timed-out: not all were at {self._name} within {timeout or 0:g} s", "timed-out")
-        return Passage(raw)
+        return Passage(raw, self._name)
 
     async def info(self, *, timeout: Optional[float] = None) -> BarrierState:
         """As it is."""

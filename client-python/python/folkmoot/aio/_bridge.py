@@ -66,7 +66,7 @@ async def complete(pending: Pending[T], timeout: Optional[float] = None) -> T:
 
 def _expire(future: asyncio.Future[Any], timeout: float) -> None:
     if not future.done():
-        future.set_exception(Timeout(f"no answer within {timeout:g} s", "timeout"))
+        future.set_exception(Timeout(f"timeout: no answer within {timeout:g} s; whether it was carried out is not known", "timeout"))
 
 
 async def blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, BinaryIO, List, Optional, Union
 
@@ -59,15 +60,20 @@ class Group:
     async def backup(self, file: Union[str, os.PathLike[str], BinaryIO], *, timeout: Optional[float] = None) -> int:
         """Writes the whole state into a file, which is a backup only when this returns; its bytes.
 
-        A file that is named is written beside it first, and takes its name when all of it is on disk.
+        A file that is named is written beside it first (``.part``), and takes its name when all of it is on disk.
         """
         if not isinstance(file, (str, os.PathLike)):
             return await self._write(file, timeout)
         part = f"{os.fspath(file)}.part"
-        with open(part, "wb") as beside:
-            size = await self._write(beside, timeout)
-            await blocking(_to_disk, beside)
-        os.replace(part, file)
+        try:
+            with open(part, "wb") as beside:
+                size = await self._write(beside, timeout)
+                await blocking(_to_disk, beside)
+            os.replace(part, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.remove(part)
+            raise
         return size
 
     async def _write(self, file: BinaryIO, timeout: Optional[float]) -> int:
@@ -75,7 +81,8 @@ class Group:
         pieces: Stream[bytes] = Stream(await complete(at(self._core, timeout).group_backup()), bytes)
         async with pieces:
             async for piece in pieces:
-                size += await blocking(file.write, piece)
+                await blocking(_write_all, file, piece)
+                size += len(piece)
         return size
 
     async def restore(
@@ -88,6 +95,13 @@ class Group:
         Nothing is changed then.
         """
         return await complete(at(self._core, timeout).group_restore(os.fspath(file), other_group))
+
+
+def _write_all(file: BinaryIO, piece: bytes) -> None:
+    rest = memoryview(piece)
+    while rest:
+        # A file without a buffer may take less than it is given.
+        rest = rest[file.write(rest) :]
 
 
 def _to_disk(file: BinaryIO) -> None:

@@ -1,4 +1,4 @@
-"""What is held until it is given back or lost: locks, permits, offices, sessions, claimed items."""
+"""What is held until it is given back or lost: locks, permits, offices, sessions, claimed items, places inside gates."""
 
 from __future__ import annotations
 
@@ -18,27 +18,11 @@ class _Raw(Protocol):
     def lost(self) -> Any: ...
 
 
-class Holding:
-    """Renewed in the background until it is given back or lost. A context manager that gives it back."""
+class Leaving:
+    """A context manager that gives something back at the end of its block, unless that was done before."""
 
-    def __init__(self, raw: _Raw) -> None:
-        self._life = raw
+    def __init__(self) -> None:
         self._ended = False
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it is held, as far as this side knows at this moment. True also to a process that was stopped for a
-        while: only a fencing token protects others from that."""
-        return not self._ended and self._life.is_held
-
-    async def lost(self, timeout: Optional[float] = None) -> Optional[str]:
-        """Waits until it is lost, at most ``timeout`` seconds; the reason, or ``None`` if it is still held then, or was given
-        back meanwhile."""
-        try:
-            reason: str = await complete(self._life.lost(), timeout)
-        except (Cancelled, Timeout):
-            return None
-        return reason
 
     async def __aexit__(
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
@@ -56,3 +40,26 @@ class Holding:
     async def _leave(self, error: Optional[BaseException]) -> None:
         """Gives it back at the end of a ``with`` block that ended with ``error``."""
         raise NotImplementedError
+
+
+class Holding(Leaving):
+    """Renewed in the background until it is given back or lost."""
+
+    def __init__(self, raw: _Raw) -> None:
+        super().__init__()
+        self._life = raw
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is held, as far as this side knows at this moment. True also to a process that was stopped for a
+        while: only a fencing token protects others from that."""
+        return not self._ended and self._life.is_held
+
+    async def lost(self, timeout: Optional[float] = None) -> Optional[str]:
+        """Waits until it is lost, at most ``timeout`` seconds; the reason, or ``None`` if it is still held then, or was given
+        back meanwhile."""
+        try:
+            reason: str = await complete(self._life.lost(), timeout)
+        except (Cancelled, Timeout):
+            return None
+        return reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Dict, Optional, Union
+from typing import TYPE_CHECKING, Dict, List, Optional, Union
 
 from .. import _reading
 from ..exceptions import Busy
@@ -63,7 +63,8 @@ class _Exclusive(Named):
         super().__init__(core, name)
         self._ttl = ttl
         self._session = session
-        self._entered: Dict[object, Held] = {}
+        #: What each task has entered, the latest last.
+        self._entered: Dict[object, List[Held]] = {}
 
     async def _take(self, wait: Optional[float], permits: int = 1) -> Optional[Held]:
         raw = await complete(self._ask(wait, permits))
@@ -79,15 +80,19 @@ class _Exclusive(Named):
         raise NotImplementedError
 
     async def __aenter__(self) -> Held:
-        held = self._entered[whose()] = await self._have(None)
+        held = await self._have(None)
+        self._entered.setdefault(whose(), []).append(held)
         return held
 
     async def __aexit__(
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        # Whoever leaves has entered, if maybe in another task: then it is the one that is held longest.
-        whom = whose()
-        held = self._entered.pop(whom if whom in self._entered else next(iter(self._entered)))
+        # Whoever leaves has entered, if maybe in another task: then it is the latest, as of blocks within each other.
+        whom = whose() if whose() in self._entered else next(reversed(self._entered))
+        holds = self._entered[whom]
+        held = holds.pop()
+        if not holds:
+            del self._entered[whom]
         await held.__aexit__(kind, error, trace)
 
 

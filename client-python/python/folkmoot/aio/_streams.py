@@ -34,7 +34,7 @@ class Stream(AsyncIterator[T], Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        if not self._ready and not await self._wait(None):
+        if self._closed or (not self._ready and not await self._fill(None)):
             raise StopAsyncIteration
         return self._read(self._ready.popleft())
 
@@ -43,7 +43,7 @@ class Stream(AsyncIterator[T], Generic[T]):
 
         Raises :class:`folkmoot.Timeout` if there was none in time.
         """
-        if not self._ready and not await self._wait(timeout):
+        if self._closed or (not self._ready and not await self._fill(timeout)):
             return None
         return self._read(self._ready.popleft())
 
@@ -53,7 +53,8 @@ class Stream(AsyncIterator[T], Generic[T]):
         return self._records.dropped
 
     async def close(self) -> None:
-        """Ends it, here and on the agent; whoever waits for a record is told the end. Closing twice does nothing."""
+        """Ends it, here and on the agent: no record is handed out any more, and whoever waits for one is told the end. Closing
+        twice does nothing."""
         if not self._closed:
             self._closed = True
             await complete(self._records.close())
@@ -66,11 +67,8 @@ class Stream(AsyncIterator[T], Generic[T]):
     ) -> None:
         await self.close()
 
-    async def _wait(self, timeout: Optional[float]) -> bool:
-        """Waits for records; false at the end."""
-        return not self._closed and await self._fill(timeout)
-
     async def _fill(self, timeout: Optional[float]) -> bool:
+        """Waits for records; false at the end."""
         self._ready.extend(await complete(self._records.next_batch(BATCH), timeout))
         return bool(self._ready)
 
@@ -102,6 +100,10 @@ class Events(Stream[Event]):
         except Closed:
             self._lost = True
         before, self._records = self._records, await complete(self._core.stream(self._filter), timeout)
+        if self._closed:
+            # While another connection was looked for: whoever closed it had the lost one.
+            await complete(self._records.close())
+            return False
         self._before += before.dropped
         self._lost = False
         self._tell(reconnected=True)
