@@ -2,12 +2,12 @@
 
 import os
 import threading
-import time
 
 import folkmoot
 import pytest
 from fake_agent import MEMBERS, FakeAgent, answer
 from faces import GO
+from waiting import eventually
 
 #: Seconds within which something has to be noticed that is noticed at once on an idle machine.
 PATIENCE = 60.0
@@ -96,7 +96,7 @@ def test_a_stream_that_is_closed_while_an_agent_is_looked_for_leaves_none_behind
     closed.set()
     reader.join(PATIENCE)
     assert read == [None]
-    eventually(lambda: asked == ["stream", "stream", "stop"])
+    eventually(lambda: asked == ["stream", "stream", "stop"], "the second stream is stopped")
     moot.close()
 
 
@@ -304,7 +304,7 @@ def test_a_group_without_quorum_names_who_is_missing_and_goes_on_with_stale_read
         except folkmoot.Timeout:
             return False
 
-    eventually(named)
+    eventually(named, "both voters are named")
     assert moot.kv.stale().get("q/a").value == b"1"
     assert moot.members()
 
@@ -321,7 +321,7 @@ def test_what_happens_to_a_connection_is_logged(face, agents, caplog):
         def told(level, word):
             return any(record.levelname == level and word in record.getMessage() for record in caplog.records)
 
-        eventually(lambda: told("WARNING", "lost") and told("INFO", f"connected to {node.address}"))
+        eventually(lambda: told("WARNING", "lost") and told("INFO", f"connected to {node.address}"), "both are logged")
 
 
 def test_a_client_says_whether_it_is_connected(face, agents):
@@ -329,7 +329,7 @@ def test_a_client_says_whether_it_is_connected(face, agents):
     moot = face.connect(node.address, reconnect=PATIENCE)
     assert not moot.is_closed and repr(moot).endswith(": connected>")
     node.kill()
-    eventually(lambda: moot.is_closed and repr(moot).endswith(": not connected>"))
+    eventually(lambda: moot.is_closed and repr(moot).endswith(": not connected>"), "it is lost")
     node.start()
     assert moot.members() and not moot.is_closed
 
@@ -360,13 +360,6 @@ def resident():
         return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def eventually(condition):
-    end, pause = time.monotonic() + PATIENCE, threading.Event()
-    while not condition():
-        assert time.monotonic() < end
-        pause.wait(0.02)
-
-
 def test_ten_thousand_reconnects_leave_nothing_behind(face, fake):
     def serve_one(connection, requests):
         _, number, _ = next(requests)
@@ -380,7 +373,7 @@ def test_ten_thousand_reconnects_leave_nothing_behind(face, fake):
     for _ in range(9_500):
         moot.members()
     assert agent.connections >= 10_000
-    eventually(lambda: open_files() <= files + 8 and threads() <= running + 8)
+    eventually(lambda: open_files() <= files + 8 and threads() <= running + 8, "all is closed")
     assert resident() < memory + (64 << 20)
 
 
@@ -397,4 +390,4 @@ def test_a_thousand_clients_leave_nothing_behind(face, agents):
     files, running = open_files(), threads()
     for _ in range(1_000):
         use()
-    eventually(lambda: open_files() <= files + 8 and threads() <= running + 8)
+    eventually(lambda: open_files() <= files + 8 and threads() <= running + 8, "all is closed")

@@ -7,7 +7,7 @@ import time
 from time import time as now
 from typing import Any, Callable, Dict, List
 
-from compat.waiting import LIMIT_S
+from waiting import LIMIT_S
 from folkmoot.compat.pysyncobj import SyncObj, SyncObjConf, replicated, replicated_sync
 from folkmoot.compat.pysyncobj.batteries import ReplDict, ReplLockManager
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Callable, List
 
 from compat.conftest import Agent, folkmoot_program
-from compat.waiting import LIMIT_S, eventually
+from waiting import LIMIT_S, eventually
 from folkmoot.compat.membership import Membership
 from folkmoot.compat.serfclient import SerfClient
 
@@ -77,6 +77,55 @@ def test_an_agent_that_dies_makes_it_unhealthy_until_it_is_back(start: Start) ->
     alpha.start()
     eventually(membership.is_healthy, "it is well again")
     membership.stop()
+
+
+def test_a_new_start_begins_anew(start: Start) -> None:
+    alpha, beta = (start(folkmoot_program(), name) for name in ("alpha", "beta"))
+    join(alpha, beta)
+    told: List[str] = []
+    membership = Membership(alpha.ip + ":7373", on_member_alive=told.append)
+    for times in (1, 2):
+        assert membership.start(LIMIT_S)
+        eventually(lambda: told == ["beta"] * times, "beta is told of at each start")
+        assert membership.stop()
+    assert membership.get_alive_peers() == [] and membership.get_member_count() == 0
+    alpha.kill()
+    assert not membership.start(0.05), "what was known before is no answer"
+    membership.stop()
+
+
+def test_a_member_that_was_seen_leaving_is_told_of_when_it_has_left(start: Start) -> None:
+    alpha, told = start(folkmoot_program(), "alpha"), []
+    membership = Membership(alpha.ip + ":7373", on_member_alive=told.append, on_member_left=told.append)
+    assert membership.start(LIMIT_S)
+    run = membership._run
+    assert run is not None
+    for status in ("alive", "leaving", "alive", "leaving", "left"):
+        run._change("beta", status)
+    assert told == ["beta", "beta"], "it has come, and has left"
+    membership.stop()
+
+
+def test_an_event_loop_goes_on_while_it_starts_and_ends() -> None:
+    async def program() -> None:
+        rounds = 0
+
+        async def count() -> None:
+            nonlocal rounds
+            while True:
+                rounds += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(count())
+        membership = Membership("127.0.0.1:9")
+        assert await membership.start(0.05) is False
+        before = rounds
+        assert before > 1
+        assert await membership.stop() is True
+        assert rounds > before
+        counting.cancel()
+
+    asyncio.run(program())
 
 
 def test_nobody_there_is_no_success_and_ends_at_once() -> None:

@@ -12,7 +12,7 @@ import pytest
 from compat import objects
 from compat.objects import NODES, Coordinator, Made, Versioned, jobs
 from compat.originals import SyncObjConf as OriginalConf
-from compat.waiting import LIMIT_S, eventually
+from waiting import LIMIT_S, eventually
 from folkmoot import testing
 from folkmoot.compat.pysyncobj import (
     FAIL_REASON,

@@ -8,7 +8,7 @@ import pytest
 
 from compat.objects import Made
 from compat.originals import batteries as originals
-from compat.waiting import LIMIT_S
+from waiting import LIMIT_S
 from folkmoot.compat.pysyncobj import SyncObj, batteries
 from folkmoot.compat.pysyncobj.batteries import ReplDict, ReplList
 

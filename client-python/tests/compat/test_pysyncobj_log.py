@@ -11,7 +11,7 @@ import pytest
 
 import folkmoot
 from compat.objects import NODES, Coordinator, Made, Versioned, jobs
-from compat.waiting import LIMIT_S, eventually
+from waiting import LIMIT_S, eventually
 from folkmoot.compat.pysyncobj import FAIL_REASON, SERIALIZER_STATE, SyncObj, SyncObjConf, SyncObjException, replicated
 from folkmoot.compat.pysyncobj.log import Loaded
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, List
 import pytest
 
 from compat.conftest import Agent, folkmoot_program
-from compat.waiting import LIMIT_S, eventually
+from waiting import LIMIT_S, eventually
 from folkmoot.compat import serf
 
 Start = Callable[..., Agent]
@@ -25,7 +25,7 @@ def test_commands_are_collected_sent_together_and_answered_in_order(start: Start
     client.join(Existing=(beta.ip,), Replay=False).add_callback(lambda answer: seen.append(("join", answer.body)))
     client.event(Name="deploy", Payload="v1", Coalesce=False).event(Name="deploy", Payload="v2", Coalesce=False)
     client.members(Name="alpha").add_callback(seen.append, lambda answer: seen.append("second"))
-    answers = client.request()
+    answers = client.request(timeout=LIMIT_S)
     assert [answer.request.command for answer in answers] == ["handshake", "join", "event", "event", "members"]
     assert [answer.seq for answer in answers] == [0, 1, 2, 3, 4]
     assert all(answer.is_success and answer.error == "" for answer in answers)
@@ -35,7 +35,7 @@ def test_commands_are_collected_sent_together_and_answered_in_order(start: Start
     assert (member["Name"], member["Status"], member["Tags"]) == ("alpha", "alive", {"role": "web"})
     assert [type(answer).__name__ for answer in answers[:2]] == ["ResponseHandshake", "ResponseJoin"]
     # The connection is greeted once.
-    assert [answer.request.command for answer in client.stop(Stop=50).request()] == ["stop"]
+    assert [answer.request.command for answer in client.stop(Stop=50).request(timeout=LIMIT_S)] == ["stop"]
     client.disconnect()
 
 
@@ -49,10 +49,10 @@ def test_a_watched_stream_calls_back_until_a_callback_stops_it(start: Start, pro
             raise serf.StopReceiveData
 
     watcher = client_of(agent)
-    watcher.handshake().request()
+    watcher.handshake().request(timeout=LIMIT_S)
     watcher.stream(Type="user:deploy").stop(Stop=99).add_callback(
         # The agent reads the next request of a connection when the stream before it runs.
-        lambda _: [sender.event(Name="deploy", Payload=text, Coalesce=False).request() for text in ("v1", "v2")]
+        lambda _: [sender.event(Name="deploy", Payload=text, Coalesce=False).request(timeout=LIMIT_S) for text in ("v1", "v2")]
     )
     watcher._collected[0].add_callback(hear)
     assert [answer.request.command for answer in watcher.watch()] == ["stop"]
@@ -65,24 +65,24 @@ def test_a_stream_ends_where_it_is_stopped(start: Start, program: str) -> None:
 
     def stop(response: Any) -> None:
         lines.append(response.body["Log"])
-        client.stop(Stop=response.seq).request()
+        client.stop(Stop=response.seq).request(timeout=LIMIT_S)
 
     client.monitor(LogLevel="DEBUG").add_callback(stop).watch()
     assert lines
-    assert client.members().request()[0].is_success
+    assert client.members().request(timeout=LIMIT_S)[0].is_success
 
 
 def test_a_query_is_answered_from_a_callback_and_waited_for_to_its_end(start: Start, program: str) -> None:
     alpha, beta = start(program, "alpha"), start(program, "beta")
     asker, ready = client_of(alpha), threading.Event()
-    assert asker.join(Existing=[beta.ip], Replay=False).request()[1].is_success
+    assert asker.join(Existing=[beta.ip], Replay=False).request(timeout=LIMIT_S)[1].is_success
 
     def answer() -> None:
         # A client belongs to its thread.
         worker = client_of(beta)
 
         def respond(response: Any) -> None:
-            worker.respond(ID=response.body["ID"], Payload="7").request()
+            worker.respond(ID=response.body["ID"], Payload="7").request(timeout=LIMIT_S)
             raise serf.StopReceiveData
 
         worker.stream(Type="query").add_callback(respond)
@@ -92,7 +92,7 @@ def test_a_query_is_answered_from_a_callback_and_waited_for_to_its_end(start: St
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     assert ready.wait(LIMIT_S)
-    answers = asker.query(Name="load", Payload="5m", FilterNodes=["beta"], RequestAck=True).request()
+    answers = asker.query(Name="load", Payload="5m", FilterNodes=["beta"], RequestAck=True).request(timeout=LIMIT_S)
     # The acknowledgement and the answer travel as datagrams of their own.
     told = sorted((reply.body["Type"], reply.body["From"], reply.body["Payload"]) for reply in answers[:-1])
     assert [kind for kind, _, _ in told] == ["ack", "response"] and told[1] == ("response", "beta", "7")
@@ -106,7 +106,7 @@ def test_the_next_host_is_asked_when_one_dies(start: Start, program: str) -> Non
     client = serf.Client("serf://%s:7373, %s:7373" % (alpha.ip, beta.ip), auto_reconnect=True)
 
     def names() -> List[str]:
-        return [member["Name"] for member in client.members().request()[-1].body["Members"]]
+        return [member["Name"] for member in client.members().request(timeout=LIMIT_S)[-1].body["Members"]]
 
     assert names() == ["alpha"]
     alpha.kill()
@@ -123,7 +123,7 @@ def test_a_watch_goes_on_at_the_next_host(start: Start, program: str) -> None:
     def send_until_over() -> None:
         sender = client_of(beta)
         while not over.wait(0.05):
-            sender.event(Name="deploy", Payload="v1", Coalesce=False).request()
+            sender.event(Name="deploy", Payload="v1", Coalesce=False).request(timeout=LIMIT_S)
 
     def hear(response: Any) -> None:
         heard.append(response.body["Name"])
@@ -145,7 +145,7 @@ def test_no_host_and_no_agent_are_told(start: Start) -> None:
     with pytest.raises(serf.ConnectionError):
         client_of(agent).connect()
     with pytest.raises(serf.RpcError):
-        client_of(agent).request()
+        client_of(agent).request(timeout=LIMIT_S)
 
 
 @pytest.mark.parametrize(
@@ -197,32 +197,32 @@ def test_unchecked_requests_and_unknown_commands() -> None:
 
 
 def test_the_key_is_shown_and_a_wrong_one_told(start: Start) -> None:
-    agent = start(folkmoot_program(), "secure", FOLKMOOT_RPC_AUTH="s3cret")
-    answers = serf.Client("serf://%s?AuthKey=s3cret" % agent.ip).members().request()
+    agent = start(folkmoot_program(), "secure", auth_key="s3cret")
+    answers = serf.Client("serf://%s?AuthKey=s3cret" % agent.ip).members().request(timeout=LIMIT_S)
     assert [answer.request.command for answer in answers] == ["handshake", "auth", "members"]
     with pytest.raises(serf.AuthenticationError):
-        serf.Client("serf://%s?AuthKey=wrong" % agent.ip).members().request()
+        serf.Client("serf://%s?AuthKey=wrong" % agent.ip).members().request(timeout=LIMIT_S)
     with pytest.raises(serf.AuthenticationError):
-        client_of(agent).auth(AuthKey="wrong").request()
-    refused = client_of(agent).members().request()[1]
+        client_of(agent).auth(AuthKey="wrong").request(timeout=LIMIT_S)
+    refused = client_of(agent).members().request(timeout=LIMIT_S)[1]
     assert (refused.is_success, refused.error, refused.body) == (False, "Authentication required", None)
 
 
 def test_with_connects_and_disconnects_once_all_is_answered(start: Start, program: str) -> None:
     agent = start(program, "alpha")
     with client_of(agent) as client:
-        answers = client.members().disconnect(wait=True).request()
+        answers = client.members().disconnect(wait=True).request(timeout=LIMIT_S)
         assert answers[-1].is_success
         eventually(lambda: client._conn.disconnected, "disconnected after the answer")
     with pytest.raises(serf.Disconnected):
-        client.members().request()
-    assert client.connect().members().request()[-1].is_success
+        client.members().request(timeout=LIMIT_S)
+    assert client.connect().members().request(timeout=LIMIT_S)[-1].is_success
 
 
 def test_tags_and_failures_are_answered(start: Start, program: str) -> None:
     client = client_of(start(program, "alpha", "-tag=old=1"))
-    assert client.tags(Tags={"role": "db"}, DeleteTags=["old"]).request()[1].is_success
-    assert client.members().request()[0].body["Members"][0]["Tags"] == {"role": "db"}
-    refused = client.join(Existing=["127.0.0.1:9"], Replay=False).request()[0]
+    assert client.tags(Tags={"role": "db"}, DeleteTags=["old"]).request(timeout=LIMIT_S)[1].is_success
+    assert client.members().request(timeout=LIMIT_S)[0].body["Members"][0]["Tags"] == {"role": "db"}
+    refused = client.join(Existing=["127.0.0.1:9"], Replay=False).request(timeout=LIMIT_S)[0]
     assert not refused.is_success and "connection refused" in refused.error
-    assert client.members().request()[0].is_success
+    assert client.members().request(timeout=LIMIT_S)[0].is_success

@@ -13,7 +13,7 @@ from typing import Callable, Iterator
 import pytest
 
 from compat.conftest import ROOT, Agent, folkmoot_program
-from compat.waiting import LIMIT_S
+from waiting import LIMIT_S
 from folkmoot.compat.serfclient import EnvironmentConfig, SerfClient
 from folkmoot.compat.serfclient.connection import SerfConnection, SerfConnectionError, SerfProtocolError, SerfTimeout
 from folkmoot.compat.serfclient.result import Fields, SerfResult
@@ -48,7 +48,7 @@ def test_programs_for_serfclient_run_with_another_import(program: str, tmp_path:
 
 def test_answers_are_there_for_programs_of_old_and_new_msgpack(start: Start, program: str) -> None:
     agent = start(program, "alpha", "-tag=role=web")
-    client = SerfClient(host=agent.ip)
+    client = SerfClient(host=agent.ip, timeout=LIMIT_S)
     head, body = client.members()
     assert head == {"Seq": 1, "Error": ""} == {**head}
     assert head == {b"Seq": 1, b"Error": b""} and head[b"Error"] == b""
@@ -106,17 +106,11 @@ def test_the_environment_says_where_the_agent_is(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_unix_socket_will_do(start: Start, tmp_path: Path) -> None:
-    class OnSocket(Agent):
-        def _serves(self) -> bool:
-            return (tmp_path / "rpc").exists()
-
-    agent = OnSocket(folkmoot_program(), "alpha", "-rpc-addr=unix://%s/rpc" % tmp_path)
-    try:
-        client = SerfClient(host="unix://%s/rpc" % tmp_path)
-        assert client.members().body["Members"][0]["Name"] == "alpha"
-        client.close()
-    finally:
-        agent.end()
+    rpc = "unix://%s/rpc" % tmp_path
+    start(folkmoot_program(), "alpha", rpc=rpc)
+    client = SerfClient(host=rpc, timeout=LIMIT_S)
+    assert client.members().body["Members"][0]["Name"] == "alpha"
+    client.close()
 
 
 @pytest.fixture
@@ -134,7 +128,7 @@ def scripted() -> Iterator[Callable[[bytes], SerfConnection]]:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        connection = SerfConnection("127.0.0.1", listener.getsockname()[1], 0.2)
+        connection = SerfConnection("127.0.0.1", listener.getsockname()[1], LIMIT_S)
         connection.handshake()
         thread.join(LIMIT_S)
         return connection
@@ -146,8 +140,8 @@ def scripted() -> Iterator[Callable[[bytes], SerfConnection]]:
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_another(scripted: Callable[[bytes], SerfConnection]) -> None:
     connection = scripted(b"")
-    peer_says = connection._socket
-    assert peer_says is not None
+    assert connection._socket is not None
+    connection._socket.settimeout(0.05)
     with pytest.raises(SerfTimeout):
         connection.call("members")
     late = b"\x82\xa5Error\xa0\xa3Seq\x01\x81\xa7Members\x90"
@@ -162,14 +156,14 @@ def test_what_is_no_answer_is_told(scripted: Callable[[bytes], SerfConnection], 
 
 
 def test_a_refused_call_does_not_wait_for_a_body_that_never_comes(start: Start) -> None:
-    agent = start(folkmoot_program(), "secure", FOLKMOOT_RPC_AUTH="s3cret")
+    agent = start(folkmoot_program(), "secure", auth_key="s3cret")
     with pytest.raises(SerfTimeout, match="Authentication required"):
         SerfClient(host=agent.ip, timeout=None).members()
 
 
 def test_a_stream_ends_when_the_client_is_closed(start: Start, program: str) -> None:
     agent = start(program, "alpha")
-    client, sender = SerfClient(host=agent.ip), SerfClient(host=agent.ip)
+    client, sender = SerfClient(host=agent.ip, timeout=LIMIT_S), SerfClient(host=agent.ip, timeout=LIMIT_S)
     records = client.stream("user").body
     sender.event("deploy", coalesce=False)
     assert next(records).body["Name"] == "deploy"
