@@ -5,7 +5,7 @@ the replicated objects of `folkmoot.compat.pysyncobj` beside PySyncObj's own, on
     scripts/python-bench calls      # one part of: calls, stream, batteries
 
 A row is the median of five runs of a second or so; `p50` and `p99` are microseconds of one call. Both clients are in one
-process, one after the other, so that they share the machine's mood.
+process and take turns, run by run, so that they share the machine's mood.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, List, Tuple
+from typing import Any, Awaitable, Callable, Iterable, List, Tuple
 
 import folkmoot
 import folkmoot.aio
@@ -59,7 +59,7 @@ def calls() -> None:
                 for threads in (1, THREADS):
                     clients = [theirs() for _ in range(threads)]
                     before = [lambda client=client, old=old: old(client) for client in clients]
-                    row(f"{what}, {threads} thread{'s'[: threads - 1]}", threaded(before), threaded([new] * threads))
+                    row(f"{what}, {threads} thread{'s'[: threads - 1]}", *in_turns(before, [new] * threads))
         asyncio.run(tasks(address, theirs))
 
 
@@ -82,7 +82,8 @@ async def tasks(address: str, theirs: Callable[[], Any]) -> None:
         async def after() -> None:
             await ours.members()
 
-        row(f"members, asyncio, {TASKS} tasks", await gathered(before), await gathered(after))
+        runs = [(await gathered(before), await gathered(after)) for _ in range(RUNS)]
+        row(f"members, asyncio, {TASKS} tasks", *map(middle, zip(*runs)))
     pool.shutdown()
 
 
@@ -98,10 +99,8 @@ def stream() -> None:
             with client.stream("*") as events:
                 return drunk(iter(events), more)
 
-    def median(once: Callable[[], float]) -> Tuple[float, float, float]:
-        return statistics.median(once() for _ in range(RUNS)), 0.0, 0.0
-
-    row("stream, events", median(theirs), median(ours))
+    runs = [(theirs(), ours()) for _ in range(RUNS)]
+    row("stream, events", *((statistics.median(rates), 0.0, 0.0) for rates in zip(*runs)))
 
 
 class Firehose:
@@ -148,47 +147,46 @@ def batteries() -> None:
 Numbers = Tuple[float, float, float]
 
 
+def in_turns(before: List[Callable[[], Any]], after: List[Callable[[], Any]]) -> Iterable[Numbers]:
+    """Of as many threads with theirs, and then with ours."""
+    return map(middle, zip(*[(threaded(before), threaded(after)) for _ in range(RUNS)]))
+
+
 def threaded(call_of_each: List[Callable[[], Any]]) -> Numbers:
     """Calls a second of as many threads, p50 and p99 in microseconds."""
-    runs = []
-    for _ in range(RUNS):
-        end = time.perf_counter() + SECONDS
-        spans: List[List[float]] = [[] for _ in call_of_each]
+    end = time.perf_counter() + SECONDS
+    spans: List[List[float]] = [[] for _ in call_of_each]
 
-        def work(call: Callable[[], Any], mine: List[float]) -> None:
-            now = time.perf_counter()
-            while now < end:
-                call()
-                then, now = now, time.perf_counter()
-                mine.append(now - then)
+    def work(call: Callable[[], Any], mine: List[float]) -> None:
+        now = time.perf_counter()
+        while now < end:
+            call()
+            then, now = now, time.perf_counter()
+            mine.append(now - then)
 
-        begun = time.perf_counter()
-        threads = [threading.Thread(target=work, args=pair) for pair in zip(call_of_each, spans)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        runs.append(numbers([span for mine in spans for span in mine], time.perf_counter() - begun))
-    return middle(runs)
+    begun = time.perf_counter()
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(call_of_each, spans)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return numbers([span for mine in spans for span in mine], time.perf_counter() - begun)
 
 
 async def gathered(call: Callable[[], Awaitable[None]]) -> Numbers:
-    runs = []
-    for _ in range(RUNS):
-        end = time.perf_counter() + SECONDS
-        spans: List[float] = []
+    end = time.perf_counter() + SECONDS
+    spans: List[float] = []
 
-        async def work() -> None:
-            now = time.perf_counter()
-            while now < end:
-                await call()
-                then, now = now, time.perf_counter()
-                spans.append(now - then)
+    async def work() -> None:
+        now = time.perf_counter()
+        while now < end:
+            await call()
+            then, now = now, time.perf_counter()
+            spans.append(now - then)
 
-        begun = time.perf_counter()
-        await asyncio.gather(*(work() for _ in range(TASKS)))
-        runs.append(numbers(spans, time.perf_counter() - begun))
-    return middle(runs)
+    begun = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(TASKS)))
+    return numbers(spans, time.perf_counter() - begun)
 
 
 def numbers(spans: List[float], took: float) -> Numbers:
@@ -196,7 +194,8 @@ def numbers(spans: List[float], took: float) -> Numbers:
     return len(spans) / took, spans[len(spans) // 2] * 1e6, spans[len(spans) * 99 // 100] * 1e6
 
 
-def middle(runs: List[Numbers]) -> Numbers:
+def middle(runs: Iterable[Numbers]) -> Numbers:
+    runs = list(runs)
     return sorted(runs)[len(runs) // 2]
 
 

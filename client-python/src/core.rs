@@ -69,7 +69,7 @@ impl Shared {
     {
         self.home.check()?;
         let shared = Arc::clone(self);
-        Ok(Pending::start(&self.home, async move {
+        Ok(Pending::new(&self.home, async move {
             let closing = shared.closing.notified();
             if shared.is_closed() {
                 return Err(Failure::Closed);
@@ -126,7 +126,7 @@ impl Core {
     fn close(&self) -> PyResult<Pending> {
         self.shared.home.check()?;
         let shared = Arc::clone(&self.shared);
-        Ok(Pending::start(&self.shared.home, async move { shared.close().await }))
+        Ok(Pending::new(&self.shared.home, async move { shared.close().await }))
     }
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn connect(
         observer: Some(Observer::new(move |notice| notices.put(notice.into()))),
     };
     let here = home.clone();
-    Ok(Pending::start(&home, async move {
+    Ok(Pending::new(&home, async move {
         let client = Client::connect(&options).await?;
         let client = Mutex::new(Some(Local::new(&here, client)));
         let shared = Shared { home: here, client, closing: Notify::new(), open: Mutex::default() };

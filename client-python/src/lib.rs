@@ -16,6 +16,7 @@ mod runtime;
 mod serf;
 mod streams;
 mod subscribe;
+mod turns;
 mod values;
 mod work;
 

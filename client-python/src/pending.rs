@@ -1,14 +1,16 @@
-//! [`Pending`], a call that runs, and [`Completions`], where the answered calls of an event loop come out.
+//! [`Pending`], a call, and [`Completions`], where the answered calls of an event loop come out.
 //!
-//! The background thread never touches the interpreter: it leaves the answer as it came, and who asked makes Python's
-//! objects of it. An event loop is woken by one byte when something was put where nothing was.
+//! Who blocks on a call runs it in his own thread, detached from the interpreter. Those of event loops run in the background,
+//! which never touches the interpreter: it leaves the answer as it came, and who asked makes Python's objects of it. An event
+//! loop is woken by one byte when something was put where nothing was.
 
 use std::io::{Read, Write};
 use std::mem;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -18,7 +20,7 @@ use tokio::task::AbortHandle;
 
 use crate::error::Failure;
 use crate::input::Span;
-use crate::runtime::Home;
+use crate::runtime::{Home, Local};
 use crate::values::Answer;
 
 /// Longest time in which a blocked thread does not look for signals. Ours: Ctrl-C feels immediate, and twenty looks a second
@@ -34,59 +36,48 @@ pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// How a call ended.
 pub(crate) type Outcome = Result<Made, Failure>;
 
-/// What a task leaves for who asks.
+/// What a call leaves for who asks.
 pub(crate) fn made<A: Answer>(answer: A) -> Made {
     Box::new(move |py| Ok(answer.answer(py)?.unbind()))
 }
 
-/// A call that runs. Dropping it before it is answered cancels it.
+/// A call to be made, by who waits for it or in the background for an event loop. Dropping it before cancels it.
 #[pyclass(frozen, generic, module = "folkmoot._folkmoot")]
 pub(crate) struct Pending {
     home: Home,
-    slot: Arc<Slot>,
-    task: AbortHandle,
-}
-
-/// Where the answer of one call is left.
-#[derive(Default)]
-struct Slot {
     state: Mutex<State>,
-    answered: Condvar,
 }
 
-#[derive(Default)]
 enum State {
-    #[default]
-    Running,
-    /// Somebody's event loop wants it.
-    Wanted(Arc<Inbox>, Py<PyAny>),
-    Answered(Outcome),
-    /// Taken, delivered or cancelled.
+    /// Nobody has asked for it yet, and nothing was done.
+    Asleep(Local<Boxed<'static, Outcome>>),
+    /// It runs for an event loop.
+    Runs(Arc<Addressee>, AbortHandle),
+    /// A thread has taken it to wait for it, or it was cancelled.
     Over,
 }
 
 impl Pending {
-    /// Runs `call` on the background thread.
-    pub(crate) fn start(home: &Home, call: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        let slot = Arc::new(Slot::default());
-        let unanswered = Unanswered(Arc::clone(&slot));
-        let task = home.handle().spawn(async move {
-            let outcome = call.await;
-            unanswered.0.finish(outcome);
-        });
-        Self { home: home.clone(), slot, task: task.abort_handle() }
+    /// Of `call`.
+    pub(crate) fn new(home: &Home, call: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        let call: Boxed<'static, Outcome> = Box::pin(call);
+        Self { home: home.clone(), state: Mutex::new(State::Asleep(Local::new(home, call))) }
     }
 
-    /// Ends it; the answer if there is one.
-    fn end(&self) -> Option<Outcome> {
-        let state = mem::replace(&mut *self.slot.lock(), State::Over);
-        match state {
-            State::Answered(outcome) => return Some(outcome),
-            State::Over => {}
-            State::Running | State::Wanted(..) if self.home.is_here() => self.task.abort(),
-            State::Running | State::Wanted(..) => {}
+    /// What is to be run, for the one who runs it.
+    fn take(&self) -> PyResult<Local<Boxed<'static, Outcome>>> {
+        let mut state = self.lock();
+        match mem::replace(&mut *state, State::Over) {
+            State::Asleep(call) => Ok(call),
+            other @ (State::Runs(..) | State::Over) => {
+                *state = other;
+                Err(PyRuntimeError::new_err("the answer of this call was asked for before, or it was cancelled"))
+            }
         }
-        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,92 +86,75 @@ impl Pending {
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<Span>) -> PyResult<Py<PyAny>> {
         self.home.check()?;
+        let mut call = self.take()?;
         let deadline = timeout.and_then(|span| Some((span, Instant::now().checked_add(span.0)?)));
         loop {
             let left = deadline.map_or(SIGNAL_PAUSE, |(_, end)| end.saturating_duration_since(Instant::now()));
-            if let Some(outcome) = py.detach(|| self.slot.wait(left.min(SIGNAL_PAUSE)))? {
-                return unwrapped(py, outcome);
+            let run = AssertUnwindSafe(|| self.home.run(call.as_mut(), left.min(SIGNAL_PAUSE)));
+            match py.detach(|| catch_unwind(run)) {
+                Ok(Some(outcome)) => return unwrapped(py, outcome),
+                Ok(None) => {}
+                Err(_) => return unwrapped(py, Err(Failure::Internal)),
             }
-            if let Err(interrupt) = py.check_signals() {
-                drop(self.end());
-                return Err(interrupt);
-            }
+            py.check_signals()?;
             if let Some((span, _)) = deadline.filter(|(_, end)| *end <= Instant::now()) {
-                let late = self.end().unwrap_or(Err(Failure::Waited(span.0.as_secs_f64())));
-                return unwrapped(py, late);
+                return unwrapped(py, Err(Failure::Waited(span.0.as_secs_f64())));
             }
         }
     }
 
     fn deliver(&self, completions: &Completions, future: Py<PyAny>) -> PyResult<()> {
         self.home.check()?;
-        let mut state = self.slot.lock();
-        match mem::replace(&mut *state, State::Over) {
-            State::Running => *state = State::Wanted(Arc::clone(&completions.inbox), future),
-            State::Answered(outcome) => completions.inbox.put(future, outcome),
-            State::Wanted(..) | State::Over => return Err(asked_twice()),
-        }
+        let mut call = self.take()?;
+        let wanted = Mutex::new(Some(future));
+        let addressee = Arc::new(Addressee { inbox: Arc::clone(&completions.inbox), wanted });
+        let unanswered = Unanswered(Arc::clone(&addressee));
+        let task = self.home.spawn(async move {
+            let outcome = call.as_mut().await;
+            unanswered.0.put(outcome);
+        });
+        *self.lock() = State::Runs(addressee, task);
         Ok(())
     }
 
     fn cancel(&self) {
-        drop(self.end());
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if matches!(*self.slot.lock(), State::Running | State::Answered(_)) {
-            drop(self.end());
+        let state = mem::replace(&mut *self.lock(), State::Over);
+        if let State::Runs(addressee, task) = state
+            && self.home.is_here()
+        {
+            drop(addressee.take());
+            task.abort();
         }
     }
 }
 
-impl Slot {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+/// Who waits for a call in an event loop.
+struct Addressee {
+    inbox: Arc<Inbox>,
+    /// Empty once it was answered or cancelled.
+    wanted: Mutex<Option<Py<PyAny>>>,
+}
+
+impl Addressee {
+    fn take(&self) -> Option<Py<PyAny>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn finish(&self, outcome: Outcome) {
-        let mut state = self.lock();
-        match mem::replace(&mut *state, State::Over) {
-            State::Running => {
-                *state = State::Answered(outcome);
-                self.answered.notify_one();
-            }
-            State::Wanted(inbox, future) => {
-                drop(state);
-                inbox.put(future, outcome);
-            }
-            State::Answered(first) => *state = State::Answered(first),
-            // Nobody wants it: what was granted is given back when it is dropped.
-            State::Over => {}
-        }
-    }
-
-    /// Waits for the answer for `limit`, or less.
-    fn wait(&self, limit: Duration) -> PyResult<Option<Outcome>> {
-        let mut state = self.lock();
-        if matches!(*state, State::Running) {
-            (state, _) = self.answered.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner);
-        }
-        match mem::replace(&mut *state, State::Over) {
-            State::Answered(outcome) => Ok(Some(outcome)),
-            State::Running => {
-                *state = State::Running;
-                Ok(None)
-            }
-            State::Wanted(..) | State::Over => Err(asked_twice()),
+    /// Answers, if nobody has.
+    fn put(&self, outcome: Outcome) {
+        // If nobody wants it, what was granted is given back when it is dropped.
+        if let Some(future) = self.take() {
+            self.inbox.put(future, outcome);
         }
     }
 }
 
-/// Sees to it that a call that panics or is ended by its runtime is answered, too.
-struct Unanswered(Arc<Slot>);
+/// Sees to it that a call that panics is answered, too.
+struct Unanswered(Arc<Addressee>);
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        self.0.finish(Err(Failure::Internal));
+        self.0.put(Err(Failure::Internal));
     }
 }
 
@@ -189,10 +163,6 @@ fn unwrapped(py: Python<'_>, outcome: Outcome) -> PyResult<Py<PyAny>> {
         Ok(made) => made(py),
         Err(failure) => Err(failure.into_exception(py)),
     }
-}
-
-fn asked_twice() -> PyErr {
-    PyRuntimeError::new_err("the answer of this call was asked for before, or it was cancelled")
 }
 
 /// Answered calls of one event loop.

@@ -1,23 +1,30 @@
-//! The one background thread of the process, on which all calls run, and what a fork means for it: threads do not survive
-//! it, so what was made before belongs to the parent, and the child gets a thread of its own with its first client.
+//! The runtime of the process, on which all calls run, its background thread, and what a fork means for them: threads do not
+//! survive it, so what was made before belongs to the parent, and the child gets a runtime of its own with its first client.
 
+use std::future::poll_fn;
 use std::mem;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::error::Failure;
 use crate::notices::Notices;
+use crate::turns::Turns;
 
-/// A process and its background thread.
+/// A process and its runtime.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
     process: u32,
-    handle: Handle,
+    runtime: Arc<Runtime>,
+    turns: Arc<Turns>,
     notices: Arc<Notices>,
 }
 
@@ -51,20 +58,43 @@ impl Home {
         &self.notices
     }
 
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
+    /// Runs `call` in this thread, for `limit` at most; `None` when it is not over by then, and may be gone on with.
+    pub(crate) fn run<T>(&self, call: impl Future<Output = T>, limit: Duration) -> Option<T> {
+        let mut blocked = self.turns.block();
+        let mut waits = false;
+        self.runtime.block_on(async {
+            let mut call = pin!(timeout(limit, call));
+            let polled = poll_fn(|context| {
+                if mem::replace(&mut waits, true) {
+                    blocked.waited();
+                }
+                call.as_mut().poll(context)
+            });
+            polled.await.ok()
+        })
+    }
+
+    /// Has `call` run by whoever drives the runtime, for an event loop that waits for it.
+    pub(crate) fn spawn(&self, call: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let delivered = self.turns.deliver();
+        let task = self.runtime.spawn(async move {
+            call.await;
+            drop(delivered);
+        });
+        task.abort_handle()
     }
 }
 
 fn start() -> std::io::Result<Home> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let home = Home { process: std::process::id(), handle: runtime.handle().clone(), notices: Arc::default() };
+    let runtime = Arc::new(Builder::new_current_thread().enable_all().build()?);
+    let turns = Arc::new(Turns::default());
+    let (kept, keeper) = (Arc::clone(&runtime), Arc::clone(&turns));
     // It ends with the process.
-    thread::Builder::new().name("folkmoot".into()).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
-    Ok(home)
+    thread::Builder::new().name("folkmoot".into()).spawn(move || keeper.keep(&kept))?;
+    Ok(Home { process: std::process::id(), runtime, turns, notices: Arc::default() })
 }
 
-/// What belongs to a process and its thread: dropped where that thread can be reached, left alone in a child.
+/// What belongs to a process and its runtime: dropped where that can be reached, left alone in a child.
 #[derive(Debug)]
 pub(crate) struct Local<T> {
     home: Home,
@@ -91,11 +121,18 @@ impl<T> Deref for Local<T> {
     }
 }
 
+impl<T> DerefMut for Local<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        #[expect(clippy::expect_used, reason = "it is empty only in drop")]
+        self.value.as_mut().expect("not dropped")
+    }
+}
+
 impl<T> Drop for Local<T> {
     fn drop(&mut self) {
         let value = self.value.take();
         if self.home.is_here() {
-            let _reachable = self.home.handle.enter();
+            let _reachable = self.home.runtime.enter();
             drop(value);
         } else {
             mem::forget(value);

@@ -87,7 +87,7 @@ impl Records {
     fn close(&self) -> PyResult<Pending> {
         self.shared.home().check()?;
         let feed = Arc::clone(&self.feed);
-        Ok(Pending::start(self.shared.home(), async move {
+        Ok(Pending::new(self.shared.home(), async move {
             feed.close().await;
             Ok(made(()))
         }))

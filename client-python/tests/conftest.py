@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault("FOLKMOOT_PROGRAM", str(ROOT / "target/debug/folkmoot"))
 
 from faces import FACES  # noqa: E402
+from fake_agent import FakeAgent  # noqa: E402
 from folkmoot import testing  # noqa: E402
 
 #: Seconds for agents to start on a loaded machine.
@@ -35,6 +36,21 @@ def agents():
     yield start
     for cluster in running:
         cluster.close()
+
+
+@pytest.fixture
+def fake():
+    """Starts agents that misbehave."""
+    started = []
+
+    def start(behave):
+        started.append(FakeAgent(behave))
+        return started[-1]
+
+    yield start
+    for agent in started:
+        agent.close()
+        assert agent.failure is None, agent.failure
 
 
 @pytest.fixture(scope="session")

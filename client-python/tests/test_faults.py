@@ -5,27 +5,12 @@ import threading
 
 import folkmoot
 import pytest
-from fake_agent import MEMBERS, FakeAgent, answer
+from fake_agent import MEMBERS, answer
 from faces import GO
 from waiting import eventually
 
 #: Seconds within which something has to be noticed that is noticed at once on an idle machine.
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def fake():
-    """Starts agents that misbehave."""
-    started = []
-
-    def start(behave):
-        started.append(FakeAgent(behave))
-        return started[-1]
-
-    yield start
-    for agent in started:
-        agent.close()
-        assert agent.failure is None, agent.failure
 
 
 def wait_for_stream(moot):

@@ -1,6 +1,6 @@
 """The compiled half of the package: what `folkmoot.aio` and `folkmoot._sync` are made of. Not for users.
 
-Conventions. Every call returns a `Pending`, which runs from then on, on the one background thread of the process. Values are
+Conventions. Every call returns a `Pending`, which runs once it is waited for or to be delivered. Values are
 plain: tuples in the order written here, lists, dicts, str, bytes, int, float, bool, None. Spans and times are seconds
 (float). Text travels as UTF-8 with `surrogateescape` for what is not. Numbers that name something (sessions, holds, items)
 are None where there is none. `wait` is how long a call may wait for what it wants: None without end, 0 not at all; what was
@@ -108,18 +108,19 @@ GroupState: TypeAlias = tuple[
 # id, name, address, voter, leader, matching (log index), answered (seconds ago; None: never)
 GroupMember: TypeAlias = tuple[str, str, str, bool, bool, int, Optional[float]]
 
-# --- calls that run -----------------------------------------------------------------------------------------------------
+# --- calls --------------------------------------------------------------------------------------------------------------
 
 @final
 class Pending(Generic[_T_co]):
-    """A call that runs. Dropping it before it is answered cancels it."""
+    """A call to be made, with `wait` or with `deliver`. Nothing is done before."""
 
     def wait(self, timeout: Optional[float] = None) -> _T_co:
-        """Blocks with the interpreter released until the answer is here; Ctrl-C works. On timeout (`Timeout`) or
-        interrupt the call is cancelled. Once only."""
+        """Makes it in this thread, with the interpreter released; Ctrl-C works. On timeout (`Timeout`) or interrupt the
+        call is cancelled. Once only."""
 
     def deliver(self, completions: Completions, future: Any) -> None:
-        """Has the answer come out of `completions` with `future`, which may be any object. Instead of `wait`, once."""
+        """Makes it in the background, and has the answer come out of `completions` with `future`, which may be any object.
+        Instead of `wait`, once."""
 
     def cancel(self) -> None:
         """Ends it, if it is not answered. Nothing is delivered then. What it was granted meanwhile is given back."""
@@ -450,4 +451,4 @@ class Core:
     def group_transfer(self, member: Optional[str]) -> Pending[None]: ...
     def group_backup(self) -> Pending[Records[bytes]]: ...
     def group_restore(self, path: str, other_group: bool) -> Pending[int]:
-        """Reads the file on the background thread's side; the revision the group goes on from."""
+        """Reads the file; the revision the group goes on from."""
