@@ -52,6 +52,7 @@ impl<'de> Decoder<'de> {
         self.input.len().saturating_sub(self.at)
     }
 
+    #[inline]
     pub(crate) fn peek(&self) -> Result<(Head, usize), DecodeError> {
         let (head, length) =
             self.input.get(self.at..).and_then(Head::read).ok_or_else(|| DecodeError::truncated(self.input.len()))?;
@@ -65,6 +66,7 @@ impl<'de> Decoder<'de> {
         Ok((head, length))
     }
 
+    #[inline]
     fn head(&mut self) -> Result<Head, DecodeError> {
         let (head, length) = self.peek()?;
         self.at = self.at.saturating_add(length);

@@ -30,6 +30,7 @@ pub(crate) enum Head {
 
 impl Head {
     /// Reads the head of the value at the front of `bytes`, and how many bytes it takes. `None`: it is incomplete.
+    #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Option<(Self, usize)> {
         let (&first, rest) = bytes.split_first()?;
         let (head, operand): (Self, usize) = match Marker::from_u8(first) {
