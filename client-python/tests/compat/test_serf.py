@@ -139,6 +139,13 @@ def test_a_watch_goes_on_at_the_next_host(start: Start, program: str) -> None:
     assert heard == ["deploy"] and client._conn.current_member[0] == beta.ip
 
 
+def test_what_makes_each_agent_close_the_connection_is_not_asked_for_ever(start: Start, program: str) -> None:
+    client = client_of(start(program, "alpha"))
+    with pytest.raises(serf.ConnectionLost):
+        client.members(Name="(").request(timeout=LIMIT_S)
+    assert client.members().request(timeout=LIMIT_S)[-1].is_success
+
+
 def test_no_host_and_no_agent_are_told(start: Start) -> None:
     agent = start(folkmoot_program(), "alpha")
     agent.kill()

@@ -149,6 +149,16 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_another(scripted: Callab
     assert connection.call("join", {"Existing": []}).body == {"Num": 7}
 
 
+def test_a_request_that_is_sent_in_part_ends_the_connection(scripted: Callable[[bytes], SerfConnection]) -> None:
+    connection = scripted(b"")
+    assert connection._socket is not None
+    connection._socket.settimeout(0.05)
+    with pytest.raises(SerfTimeout, match="sending"):
+        connection.call("join", {"Existing": ["x" * (64 << 20)]})
+    with pytest.raises(SerfConnectionError, match="handshake"):
+        connection.call("members")
+
+
 @pytest.mark.parametrize("said", [b"\x82\xa5Error\xa0\xa3Seq\x2a", b"\x93\x01\x02\x03", b"\xc1"])
 def test_what_is_no_answer_is_told(scripted: Callable[[bytes], SerfConnection], said: bytes) -> None:
     with pytest.raises(SerfProtocolError):

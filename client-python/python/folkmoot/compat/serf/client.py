@@ -18,6 +18,10 @@ from .response import Response
 
 log = logging.getLogger("serf-rpc-client")
 
+#: Connections that may break in a row before anything but the greeting was answered. Ours: agents close the connection on
+#: what they cannot read, such as a wrong expression, and would do so for ever.
+_BROKEN_MAX = 3
+
 
 def get_request_class(command: str) -> Type[Request]:
     """The class of a command's requests."""
@@ -30,7 +34,7 @@ class Client(threading.local):
 
     Every command is a method that takes the arguments of Serf's RPC and returns the client: `client.members().join(
     Existing=['10.0.0.1'], Replay=False).request()`. A broken connection is replaced, and what was not answered is asked
-    again; with `auto_reconnect` hosts are tried again and again, `stop_reconnect_nth_failed` times (0: without end).
+    again, on at most three connections in a row that bring no answer; with `auto_reconnect` hosts are tried again and again, `stop_reconnect_nth_failed` times (0: without end).
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Client(threading.local):
         self.ipc_version = ipc_version
         self._collected: List[Request] = []
         self._connections = 0
+        self._heard = 0
         # Requests that wait for answers; streams among them whose records come; a header whose body has not come.
         self._asked: Dict[int, Request] = {}
         self._opened: Set[int] = set()
@@ -112,19 +117,25 @@ class Client(threading.local):
         """Sends what was collected, handshake and key first where they are due, and returns the answers, events and log
         lines excepted. It returns what it has when nothing has come for `timeout` seconds.
 
-        Raises `AuthenticationError`, and `ConnectionError` where no host can be reached.
+        Raises `AuthenticationError`, `ConnectionError` where no host can be reached, and `ConnectionLost` where each connection
+        breaks at what it is asked.
         """
         if requests is None:
             requests, self._collected = self._collected, []
         if not requests:
             raise RpcError("no requests registered.")
         answers: List[Response] = []
+        broken = 0
         while True:
+            heard = self._heard
             try:
                 self._send(requests)
                 return self._answers(requests, answers, None if watch else timeout)
             except ConnectionLost as problem:
                 log.info("connection lost: %s", problem)
+                broken = broken + 1 if self._heard == heard else 0
+                if broken >= _BROKEN_MAX:
+                    raise
                 # Whatever greeted the lost connection is made again for the next.
                 requests = [each for each in requests if each.command not in ("handshake", "auth")]
                 if not requests:
@@ -174,6 +185,7 @@ class Client(threading.local):
             except InvalidResponse as problem:
                 log.error("%s", problem)
                 continue
+            self._heard += response.request.command not in ("handshake", "auth")
             if response.request in requests:
                 if not response.has_more_responses:
                     requests.remove(response.request)

@@ -1,4 +1,4 @@
-"""Numbers that programs may change before they make a client. Times are in seconds, sizes in bytes."""
+"""Numbers, by the names that serf-python gave them. Times are in seconds, sizes in bytes."""
 
 DEFAULT_IPC_VERSION = 1
 DEFAULT_READ_BUFFER_SIZE = 8192 * 100

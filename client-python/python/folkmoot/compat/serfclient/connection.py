@@ -70,6 +70,11 @@ class SerfConnection:
             request += pack(params)
         try:
             self._socket.sendall(request)
+        except socket.timeout:
+            # Part of it may have been sent: whatever came next would be taken for the rest.
+            self.close()
+            raise SerfTimeout("timeout while sending %r, and the connection is closed" % command) from None
+        try:
             return self._answer(seq, expect_body and not stream, stream)
         except socket.timeout:
             self._abandoned[seq] = expect_body and not stream
