@@ -8,8 +8,8 @@ import socket
 
 _KEPT = socket.inet_pton, socket.inet_ntop
 
-from pysyncobj import SyncObjConf, batteries  # noqa: E402
+from pysyncobj import SyncObj, SyncObjConf, batteries, syncobj  # noqa: E402
 
 socket.inet_pton, socket.inet_ntop = _KEPT
 
-__all__ = ["SyncObjConf", "batteries"]
+__all__ = ["SyncObj", "SyncObjConf", "batteries", "syncobj"]

@@ -11,9 +11,12 @@ import pytest
 
 from compat import objects
 from compat.objects import NODES, Coordinator, Made, Versioned, jobs
+from compat.originals import SyncObj as OriginalObj
 from compat.originals import SyncObjConf as OriginalConf
+from compat.originals import syncobj as original_module
 from waiting import LIMIT_S, eventually
 from folkmoot import testing
+from folkmoot.compat import pysyncobj as package
 from folkmoot.compat.pysyncobj import (
     FAIL_REASON,
     SyncObj,
@@ -24,6 +27,7 @@ from folkmoot.compat.pysyncobj import (
     calltime,
     replicated,
 )
+from folkmoot.compat.pysyncobj import syncobj as syncobj_module
 from folkmoot.compat.pysyncobj.batteries import ReplCounter, ReplDict, ReplList, ReplLockManager, ReplQueue
 
 
@@ -296,6 +300,82 @@ def test_without_an_agent_calls_wait_or_fail_as_they_are_told(caplog: pytest.Log
         counter.inc(sync=True, timeout=LIMIT_S)
     assert caught.value.errorCode == FAIL_REASON.MISSING_LEADER
     syncobj.destroy_synchronous()
+
+
+@pytest.mark.parametrize("ticks", [True, False])
+def test_calls_that_wait_for_an_agent_are_told_when_their_object_is_destroyed(ticks: bool) -> None:
+    counter, locks, told = ReplCounter(), ReplLockManager(60), []
+    conf = SyncObjConf(sidecar="127.0.0.1:9", autoTick=ticks)
+    syncobj = SyncObj("a:1", [], conf, consumers=[counter, locks])
+
+    def call(what: Any, *arguments: Any) -> None:
+        try:
+            what(*arguments, sync=True)
+        except SyncObjException as fault:
+            told.append(fault.errorCode)
+
+    callers = [threading.Thread(target=call, args=args) for args in ((counter.inc,), (locks.tryAcquire, "x"))]
+    for caller in callers:
+        caller.start()
+    eventually(lambda: syncobj._groupLog()._waiting and syncobj._groupLog()._tasks, "both wait")
+    syncobj.destroy()
+    for caller in callers:
+        caller.join(LIMIT_S)
+    assert sorted(told) == [FAIL_REASON.DISCARDED, FAIL_REASON.UNKNOWN_OUTCOME]
+    call(counter.inc)
+    assert told[2:] == [FAIL_REASON.DISCARDED]
+    with pytest.raises(SyncObjException, match="destroyed"):
+        syncobj.waitReady()
+    syncobj.destroy_synchronous()
+
+
+def test_a_call_that_was_sent_and_not_applied_is_told_when_its_object_is_destroyed(made: Made) -> None:
+    each, told = made.make(Coordinator, autoTick=False), []
+    each.waitReady()
+    each.assign_job("a", "j", 1, callback=lambda *outcome: told.append(outcome))
+    eventually(lambda: each._groupLog().inbox.qsize(), "it comes back, and is not applied")
+    each.destroy_synchronous()
+    assert told == [(None, FAIL_REASON.UNKNOWN_OUTCOME)]
+
+
+def test_who_has_a_lock_keeps_it_when_asking_again_takes_too_long(made: Made) -> None:
+    locks = made.make(Coordinator).locks
+    assert locks.tryAcquire("x", sync=True)
+    token = locks.token("x")
+    with pytest.raises(SyncObjException, match="Timeout"):
+        while locks.tryAcquire("x", sync=True, timeout=0.0):
+            pass
+    assert locks.tryAcquire("x", sync=True) and locks.token("x") == token
+
+
+def test_a_state_that_cannot_be_pickled_holds_up_nothing(made: Made, caplog: pytest.LogCaptureFixture) -> None:
+    class Unfit(ReplCounter):
+        tried = 0
+
+        def _serialize(self) -> Any:
+            type(self).tried += 1
+            raise TypeError("cannot pickle this")
+
+    counter, ticks = Unfit(), []
+    each = made.make(SyncObj, consumers=[counter], logCompactionMinEntries=2)
+    eventually(each._isLeader, "it leads")
+    each.addOnTickCallback(lambda: ticks.append(1))
+    for number in range(1, 11):
+        assert counter.inc(sync=True, timeout=LIMIT_S) == number
+    eventually(lambda: Unfit.tried and "no snapshot" in caplog.text, "it was tried")
+    seen = len(ticks)
+    eventually(lambda: len(ticks) > seen + 2, "it goes on")
+    assert Unfit.tried == 1, "and is not tried again at each tick"
+
+
+def test_modules_and_status_have_the_names_of_pysyncobj() -> None:
+    for name in ("SyncObj", "SyncObjConf", "SyncObjConsumer", "SyncObjException", "replicated", "replicated_sync"):
+        assert hasattr(original_module, name) and getattr(syncobj_module, name) is getattr(package, name)
+    original = OriginalObj(None, ["127.0.0.1:9"], conf=OriginalConf(autoTick=False))
+    ours = SyncObj(None, ["127.0.0.1:9"], SyncObjConf(autoTick=False, sidecar="127.0.0.1:9"))
+    assert original.getStatus().keys() <= ours.getStatus().keys()
+    original.destroy()
+    ours.destroy_synchronous()
 
 
 def test_settings_that_do_not_exist_are_refused_with_the_nearest_that_does() -> None:

@@ -19,7 +19,7 @@ class FAIL_REASON:
     QUEUE_FULL = 1
     #: No agent or no quorum, and `commandsWaitLeader` is off. Nothing was done.
     MISSING_LEADER = 2
-    #: PySyncObj's; does not occur.
+    #: The object was destroyed before the call was sent. Nothing was done.
     DISCARDED = 3
     #: `transferLeadership` of a program that does not lead.
     NOT_LEADER = 4

@@ -75,7 +75,11 @@ class ReplLockManager:
                 self.__held[lockID] = held
             return held is not None
 
-        return self.__do(lockID, take, keep, callback, sync, timeout, undo=True)
+        def gained(outcome: Any) -> bool:
+            held, had = outcome
+            return held is not None and not had
+
+        return self.__do(lockID, take, keep, callback, sync, timeout, gained)
 
     def release(
         self,
@@ -94,7 +98,7 @@ class ReplLockManager:
                 except faults.LeaseLost:
                     pass  # Somebody else has it by now, or may.
 
-        self.__do(lockID, give, lambda _: None, callback, sync, timeout, undo=False)
+        self.__do(lockID, give, lambda _: None, callback, sync, timeout, lambda _: False)
 
     def isAcquired(self, lockID: str) -> bool:
         """Whether this program has the lock, as far as it knows."""
@@ -119,15 +123,17 @@ class ReplLockManager:
         callback: Optional[Callable[[Any, int], Any]],
         sync: bool,
         timeout: Optional[float],
-        undo: bool,
+        undo: Callable[[Any], bool],
     ) -> Any:
+        """Does an action in its turn; `keep` makes the result of its outcome. If the caller has given up waiting by then, and
+        `undo` says so of the outcome, the lock is given back."""
         if self.__owner is None:
             raise SyncObjException("the locks belong to no SyncObj: assign the manager in the constructor, or name it in consumers=")
         if applying.owner is not None:
             raise SyncObjException("locks cannot be taken or given back inside a replicated method: every node would")
         self.__owner._start()
         waiting = Waiting()
-        given_up = threading.Event()
+        given_up = False
 
         def done(outcome: Any, fault: Any) -> None:
             self.__next(lockID)
@@ -136,17 +142,21 @@ class ReplLockManager:
                 result, reason = None, FAIL_REASON.UNKNOWN_OUTCOME if unknown else _reason(fault)
             else:
                 result, reason = keep(outcome), FAIL_REASON.SUCCESS
-            if given_up.is_set() and undo and result:
-                self.release(lockID)
             if callback is not None:
                 self.__owner._groupLog().inbox.put(Told(callback, result, reason))
-            waiting.done(result, reason)
+            with self.__guard:
+                waiting.done(result, reason)
+            if given_up and fault is None and undo(outcome):
+                self.release(lockID)
 
         self.__turn(lockID, lambda: self.__owner._groupLog().run(action, done))
         if callback is not None or not sync:
             return None
         if not self.__owner._wait(waiting.event, timeout):
-            given_up.set()
+            with self.__guard:
+                # It may have come just so.
+                given_up = not waiting.event.is_set()
+        if given_up:
             raise SyncObjException("Timeout")
         return waiting.outcome()
 

@@ -183,23 +183,21 @@ class GroupLog:
         if wait and self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(CLOSE_LIMIT)
 
-    def submit(self, call: bytes, callback: Callback) -> bool:
-        """Puts a call behind those that wait to be sent; false if there are too many."""
-        if len(self._waiting) >= self._settings.queue_size:
-            return False
-        self._waiting.append((call, callback))
+    def submit(self, call: bytes, callback: Callback) -> int:
+        """Puts a call behind those that wait to be sent; FAIL_REASON says why not."""
+        with self._closing:
+            if self._closed:
+                return FAIL_REASON.DISCARDED
+            if len(self._waiting) >= self._settings.queue_size:
+                return FAIL_REASON.QUEUE_FULL
+            self._waiting.append((call, callback))
         self._soon(lambda: self._work.set())
-        return True
+        return FAIL_REASON.SUCCESS
 
     def halt(self) -> None:
         """Sends nothing any more. Calls that wait are told that nothing was done."""
 
-        def refuse() -> None:
-            callbacks = [callback for _, callback in self._waiting]
-            self._waiting.clear()
-            self._fail(callbacks, FAIL_REASON.REQUEST_DENIED)
-
-        self._soon(refuse)
+        self._soon(lambda: self._fail(self._withdrawn(), FAIL_REASON.REQUEST_DENIED))
 
     def save(self, state: bytes, through: int, covered: List[str]) -> None:
         """Puts a snapshot in the place of these entries; `Saved` says what came of it."""
@@ -219,10 +217,13 @@ class GroupLog:
         there is a connection."""
 
         def begin() -> None:
-            self._spawn(self._act(action, done))
+            if self._closed:
+                done(None, _destroyed())
+            else:
+                self._spawn(self._act(action, done))
 
         if not self._soon(begin):
-            done(None, faults.Closed("the object is destroyed"))
+            done(None, _destroyed())
 
     def _soon(self, step: Callable[[], Any]) -> bool:
         loop = self._loop
@@ -244,6 +245,7 @@ class GroupLog:
         except BaseException:
             _log.critical("the log of %s has ended", self._settings.name, exc_info=True)
         finally:
+            self._end()
             self._up.set()
 
     async def _main(self) -> None:
@@ -291,10 +293,23 @@ class GroupLog:
 
     def _no_leader_yet(self) -> None:
         """Fails what waits, where nothing is to wait for a leader."""
-        if not self._settings.waits and self._waiting:
-            callbacks = [callback for _, callback in self._waiting]
-            self._waiting.clear()
-            self._fail(callbacks, FAIL_REASON.MISSING_LEADER)
+        if not self._settings.waits:
+            self._fail(self._withdrawn(), FAIL_REASON.MISSING_LEADER)
+
+    def _withdrawn(self) -> List[Callback]:
+        """Takes back the calls that wait. Other threads may add some meanwhile."""
+        callbacks: List[Callback] = []
+        while self._waiting:
+            callbacks.append(self._waiting.popleft()[1])
+        return callbacks
+
+    def _end(self) -> None:
+        """Nothing is sent any more, and nothing that was sent is followed: tells so to all who wait for it."""
+        with self._closing:
+            self._closed = True
+        self._fail(self._withdrawn(), FAIL_REASON.DISCARDED)
+        for number in list(self.own):
+            self._fail(self.own.pop(number, []), FAIL_REASON.UNKNOWN_OUTCOME)
 
     def _fail(self, callbacks: List[Callback], reason: int) -> None:
         for callback in callbacks:
@@ -316,6 +331,9 @@ class GroupLog:
             await self._online.wait()
             assert self._moot is not None
             result = await action(self._moot)
+        except asyncio.CancelledError:
+            done(None, _destroyed())
+            raise
         except Exception as fault:
             done(None, fault)
         else:
@@ -547,6 +565,10 @@ class GroupLog:
             await asyncio.sleep(LOOK_PERIOD)
 
         await self._again("looking at the group", once)
+
+
+def _destroyed() -> faults.Closed:
+    return faults.Closed("the object is destroyed")
 
 
 def _pause(failures: int) -> float:

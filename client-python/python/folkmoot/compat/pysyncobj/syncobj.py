@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import atexit
+import contextlib
 import logging
 import pickle
 import queue
@@ -19,13 +20,26 @@ from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple, Type, Union
 
 from . import calltime
-from .config import FAIL_REASON, SyncObjConf
+from .config import FAIL_REASON, SERIALIZER_STATE, SyncObjConf
 from .errors import SyncObjException, SyncObjExceptionWrongVer
 from .locks import ReplLockManager
 from .log import CALLS_PER_ENTRY, Batch, Callback, GroupLog, Loaded, Removed, Saved, Settings, Stood, Told
 from .node import Node, TCPNode
-from .replication import SyncObjConsumer, applying, choose
+from .replication import SyncObjConsumer, applying, choose, replicated, replicated_sync
 from .state import Snapshots
+
+#: What programs import from the module of this name.
+__all__ = [
+    "FAIL_REASON",
+    "SERIALIZER_STATE",
+    "SyncObj",
+    "SyncObjConf",
+    "SyncObjConsumer",
+    "SyncObjException",
+    "SyncObjExceptionWrongVer",
+    "replicated",
+    "replicated_sync",
+]
 
 _log = logging.getLogger("folkmoot")
 
@@ -89,6 +103,8 @@ class SyncObj(metaclass=_Started):
         self.__saving = False
         self.__forced = False
         self.__saved_at = self.__begun_at = time.monotonic()
+        #: When the last attempt at a snapshot failed; None: it did not.
+        self.__failed_at: Optional[float] = None
         self.__tick_callbacks: List[Callable[[], Any]] = []
         self.__tick_lock = threading.RLock()
         self.__destroyed = threading.Event()
@@ -157,7 +173,8 @@ class SyncObj(metaclass=_Started):
             self.__thread.start()
 
     def destroy(self) -> None:
-        """Stops taking part. Calls that were not sent are lost."""
+        """Stops taking part. Calls that were not sent are lost, which their callers are told (DISCARDED); of those that were
+        sent and not applied, that nobody here will know (UNKNOWN_OUTCOME)."""
         self.__destroyed.set()
         self.__log.close(wait=False)
         _LIVE.discard(self)
@@ -166,10 +183,23 @@ class SyncObj(metaclass=_Started):
         """Stops taking part, and waits until that is done."""
         self.destroy()
         self.__log.close()
-        if self.__thread is not None and self.__thread.is_alive() and self.__thread is not threading.current_thread():
+        if self.__thread is None or self.__thread is threading.current_thread():
+            return
+        if self.__thread.is_alive():
             self.__thread.join()
+        else:
+            self._farewell()
 
     _destroy = destroy
+
+    def _farewell(self) -> None:
+        """Tells callers of calls that came to nothing so, when all else has ended."""
+        self.__log.close()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = self.__log.inbox.get_nowait()
+                if isinstance(message, Told):
+                    self.__handle(message)
 
     def tick_thread_alive(self) -> bool:
         """Whether the thread that applies calls runs."""
@@ -185,8 +215,8 @@ class SyncObj(metaclass=_Started):
         """Waits until `isReady`. Raises `SyncObjException('BindError')` after `maxBindRetries` attempts to reach an agent."""
         self._start()
         while not self._wait(self.__ready, 0.1):
-            if self.__halted:
-                raise SyncObjException(self.__halted)
+            if self.__halted or self.__destroyed.is_set():
+                raise SyncObjException(self.__halted or "the object is destroyed")
             limit = self.__conf.maxBindRetries
             if limit and self.__log.attempts >= limit:
                 raise SyncObjException("BindError")
@@ -209,8 +239,9 @@ class SyncObj(metaclass=_Started):
     def __send(self, call: Tuple[Any, ...], callback: Callback) -> None:
         if self.__halted:
             raise SyncObjException(self.__halted)
-        if not self.__log.submit(pickle.dumps(call, 4), callback) and callback is not None:
-            callback(None, FAIL_REASON.QUEUE_FULL)
+        reason = self.__log.submit(pickle.dumps(call, 4), callback)
+        if reason != FAIL_REASON.SUCCESS and callback is not None:
+            callback(None, reason)
 
     def _wait(self, event: threading.Event, timeout: Optional[float]) -> bool:
         """Waits for what the tick brings: in the tick's own thread, or without one, by doing its work meanwhile."""
@@ -266,7 +297,7 @@ class SyncObj(metaclass=_Started):
             _call(self.__conf.onStateChanged, *states)
         elif isinstance(message, Saved):
             self.__saving = False
-            self.__saved_at = time.monotonic()
+            self.__saved(message.done)
 
     def __load(self, loaded: Loaded) -> None:
         if loaded.state is not None and loaded.through > self.__applied:
@@ -290,8 +321,7 @@ class SyncObj(metaclass=_Started):
                 _call(self.__conf.onReady)
 
     def __take(self, batch: Batch) -> None:
-        seen = max([self.__applied, *(self.__pending[-1][0].revision for _ in range(bool(self.__pending)))])
-        if batch.revision <= seen:
+        if batch.revision <= self.raftCommitIndex:
             return
         self.__entries[batch.key] = len(batch.calls)
         if batch.number <= self.__writers.get(batch.writer, 0):
@@ -382,18 +412,32 @@ class SyncObj(metaclass=_Started):
     _forceLogCompaction = forceLogCompaction
 
     def __compact(self) -> None:
-        calls, conf = sum(self.__entries.values()), self.__conf
-        due = calls > conf.logCompactionMinEntries or time.monotonic() - self.__saved_at > conf.logCompactionMinTime
         idle = self.__saving or self.__pending or self.__halted or not self.__ready.is_set()
-        if idle or not (self.__forced or (due and calls and self.__log.leads)):
+        if idle or not (self.__forced or self.__due()):
             return
         self.__forced = False
-        state = self.__snapshots.take(self.__version, self.__otherNodes, self.__writers)
+        try:
+            state = self.__snapshots.take(self.__version, self.__otherNodes, self.__writers)
+        except Exception:
+            _log.exception("pysyncobj: no snapshot: the state cannot be pickled")
+            state = None
         if state is not None:
             self.__saving = True
             self.__log.save(state, self.__applied, list(self.__entries))
         else:
-            self.__saved_at = time.monotonic()
+            self.__saved(False)
+
+    def __due(self) -> bool:
+        """Whether this program has to make a snapshot. One that failed is tried again after `logCompactionMinTime`."""
+        calls, now, pause = sum(self.__entries.values()), time.monotonic(), self.__conf.logCompactionMinTime
+        if not calls or not self.__log.leads or (self.__failed_at is not None and now - self.__failed_at <= pause):
+            return False
+        return bool(calls > self.__conf.logCompactionMinEntries or now - self.__saved_at > pause)
+
+    def __saved(self, done: bool) -> None:
+        now = time.monotonic()
+        self.__failed_at = None if done else now
+        self.__saved_at = now if done else self.__saved_at
 
     # -- Code versions, members, leadership ----------------------------------------------------------------------------
 
@@ -505,6 +549,9 @@ class SyncObj(metaclass=_Started):
             "commit_idx": self.raftCommitIndex,
             "leader_commit_idx": self.raftCommitIndex,
             "raft_term": self._getTerm(),
+            # How far the agents are with each other is theirs: `folkmoot raft status`.
+            "next_node_idx_count": 0,
+            "match_idx_count": 0,
             "uptime": int(time.monotonic() - self.__begun_at),
             "self_code_version": self.__newest_version(),
             "enabled_code_version": self.__version,
@@ -544,7 +591,10 @@ def _tick_for_ever(me: Callable[[], Optional[SyncObj]], conf: SyncObjConf) -> No
     """The tick thread. It ends with the object, which nothing here keeps alive."""
     while True:
         tick = me()
-        if tick is None or tick._SyncObj__destroyed.is_set():  # type: ignore[attr-defined]
+        if tick is None:
+            return
+        if tick._SyncObj__destroyed.is_set():  # type: ignore[attr-defined]
+            tick._farewell()
             return
         try:
             tick._onTick(conf.autoTickPeriod)
