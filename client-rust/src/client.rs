@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::connection::{Connection, decode_body, succeeded};
 use crate::coordination::Identities;
 use crate::error::{ConnectError, Error};
+use crate::limits::RECONNECT_LONGEST;
 use crate::options::{ConnectOptions, Notice, Reconnect};
 use crate::table::{Reply, Unanswered};
 
@@ -83,13 +84,15 @@ impl Client {
         match (current.table().ended(), self.shared.options.reconnect) {
             (None, _) => Ok(current),
             (Some(error), Reconnect::Never) => Err(error),
-            (Some(_), Reconnect::Within(patience)) => self.reconnect(Instant::now() + patience).await,
+            (Some(_), Reconnect::Within(patience)) => self.reconnect(patience).await,
         }
     }
 
-    /// Looks for an agent until `deadline`, one caller at a time; who waited finds the connection of who looked.
-    async fn reconnect(&self, deadline: Instant) -> Result<Arc<Connection>, Error> {
+    /// Looks for an agent for so long, one caller at a time; who waited finds the connection of who looked.
+    async fn reconnect(&self, patience: Duration) -> Result<Arc<Connection>, Error> {
         let options = &self.shared.options;
+        let now = Instant::now();
+        let deadline = now.checked_add(patience).unwrap_or(now + RECONNECT_LONGEST);
         let given_up = || Error::from(ConnectError::TimedOut { address: options.addresses.join(", ") });
         let mut address = timeout_at(deadline, self.shared.address.lock()).await.map_err(|_| given_up())?;
         let mut backoff = Backoff::new();

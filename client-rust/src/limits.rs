@@ -51,6 +51,9 @@ pub const MAX_OPEN: usize = 65_536;
 /// replacement.
 pub const RECONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The longest such time; a longer one counts as this. Ours: a century is for ever, and clocks can add it.
+pub const RECONNECT_LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The first pause between attempts to connect, and between attempts of a call that an agent could not serve. Ours.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 

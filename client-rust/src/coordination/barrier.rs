@@ -127,17 +127,19 @@ impl Gate {
 }
 
 impl Passage {
-    /// Leaves, and waits until all have; whether all have. It has left in any case.
+    /// Leaves, and waits until all have; whether all have. It leaves in any case: without an answer, or if that is not waited
+    /// for, it goes on in the background.
     ///
     /// # Errors
     /// [`Error::Refused`] with `not-held` if it has left already, with its session or client.
     pub async fn leave(mut self, wait: Wait) -> Result<bool, Error> {
-        self.inside.settle();
-        let Inside { client, name, hold, .. } = self.inside.what();
-        let body = BarrierLeave { hold: *hold, name: name.clone(), wait: wait.to_body() };
-        let left =
-            unless_held(client.write_waiting(body, wait, async |left: Answered<BarrierLeft>| Ok(left.answer)).await)?;
-        Ok(left.is_some_and(|left| left.all))
+        let Inside { client, name, hold, .. } = self.inside.what().clone();
+        let body = BarrierLeave { hold, name, wait: wait.to_body() };
+        let left = client.write_waiting(body, wait, async |left: Answered<BarrierLeft>| Ok(left.answer)).await;
+        if left.as_ref().err().is_none_or(|error| error.code().is_some()) {
+            self.inside.settle();
+        }
+        Ok(unless_held(left)?.is_some_and(|left| left.all))
     }
 }
 

@@ -1,8 +1,8 @@
 use std::task::Poll;
 
 use folkmoot_proto::coordination::{
-    AsOf, BackupRecord, Caller, Changed, Count, CounterGet, Done, Held, KvPage, KvWritten, LeaderRecord,
-    SessionCreated, WatchChange, WatchRecord, What, WorkClaimed, WorkItem,
+    AsOf, BackupRecord, BarrierEntered, Caller, Changed, Count, CounterGet, Done, Held, KvPage, KvWritten,
+    LeaderRecord, SessionCreated, SessionRenewed, WatchChange, WatchRecord, What, WorkClaimed, WorkItem,
 };
 use tokio::time::timeout;
 
@@ -184,6 +184,57 @@ async fn an_item_is_renewed_and_completed_with_its_token() {
     assert!(
         matches!(&seen[2], CoordinationRequest::Write(_, Write::WorkComplete(end)) if end.token == 9 && end.item == 3)
     );
+}
+
+#[tokio::test]
+async fn an_item_is_renewed_as_long_as_its_end_is_not_answered() {
+    let item = WorkItem { item: 3, token: 9, ..WorkItem::default() };
+    let script = [answer(&WorkClaimed { items: vec![item] })].into_iter().chain((0..100).map(|_| Act::Keep));
+    let agent = FakeAgent::start(script).await;
+    let work = agent.client().await.work_queue("q");
+    let claim = Claim { lease: Duration::from_secs(9), ..Claim::default() };
+    let item = work.claim(&claim, Wait::No).await.unwrap().pop().unwrap();
+    let completing = tokio::spawn(item.complete("done"));
+    let seen = timeout(PATIENCE, agent.wait_for(3)).await.unwrap();
+    let saw = |what: fn(&Write) -> bool| {
+        seen.iter().any(|request| matches!(request, CoordinationRequest::Write(_, write) if what(write)))
+    };
+    assert!(
+        saw(|write| matches!(write, Write::WorkComplete(_))) && saw(|write| matches!(write, Write::WorkHeartbeat(_)))
+    );
+    completing.abort();
+}
+
+#[tokio::test]
+async fn a_session_whose_creation_took_long_is_renewed_before_it_counts_as_held() {
+    // The pauses between these are longer than the session lives.
+    let refusals = (0..6).map(|_| Act::Refuse("overloaded: too much"));
+    let script = refusals.chain([answer(&SessionCreated { session: 7 }), answer(&SessionRenewed::default())]);
+    let agent = FakeAgent::start(script).await;
+    let options = crate::SessionOptions { ttl: crate::limits::LEASE_TTL_SHORTEST, ..Default::default() };
+    let session = agent.client().await.session(options).await.unwrap();
+    let seen = agent.seen();
+    assert!(
+        matches!(&seen[7], CoordinationRequest::Write(_, Write::SessionRenew(renew)) if renew.session == session.id())
+    );
+}
+
+#[tokio::test]
+async fn a_passage_whose_leaving_was_not_answered_leaves_in_the_background() {
+    let entered = answer(&BarrierEntered { hold: 5 });
+    let agent = FakeAgent::start([entered, Act::Refuse("no-quorum: missing a, b"), answer(&Done {})]).await;
+    let passage = agent.client().await.gate("g", 1).enter(Wait::Always).await.unwrap().unwrap();
+    let left = timeout(PATIENCE, passage.leave(Wait::Always)).await.unwrap();
+    assert!(matches!(left, Err(Error::NoQuorum { .. })), "{left:?}");
+    let seen = timeout(PATIENCE, agent.wait_for(3)).await.unwrap();
+    assert!(matches!(&seen[2], CoordinationRequest::Write(_, Write::BarrierLeave(leave)) if leave.hold == 5));
+}
+
+#[tokio::test]
+async fn an_agent_may_be_looked_for_without_end() {
+    let agent = FakeAgent::start([Act::Close, written(7)]).await;
+    let client = Client::connect(&agent.options().reconnect(Reconnect::Within(Duration::MAX))).await.unwrap();
+    assert_eq!(put(&client).await.unwrap(), 7);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use folkmoot_proto::coordination::Code;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::lease::{Lease, Lost, Standing};
+use super::lease::{Lease, Lost, Standing, held_since};
 use super::session::Bond;
 use crate::client::Client;
 use crate::error::{Error, Refusal};
@@ -78,14 +78,10 @@ impl<G: GiveBack> Drop for Owed<G> {
 }
 
 impl<R: Renew> Owed<R> {
-    /// Holds on to it. It was granted after `asked`, nobody knows how long: if that was long ago, only a renewal tells until
-    /// when it is held.
-    pub(crate) async fn hold(mut self, mut asked: Instant, terms: &Terms) -> Result<Held<R>, Error> {
-        if asked.elapsed() > terms.ttl / 3 {
-            asked = Instant::now();
-            let renewed = lost_if_not_held(self.what.renew().await);
-            renewed.inspect_err(|error| self.settled = matches!(error, Error::LeaseLost(_)))?;
-        }
+    /// Holds on to it. It was granted after `asked`.
+    pub(crate) async fn hold(mut self, asked: Instant, terms: &Terms) -> Result<Held<R>, Error> {
+        let since = lost_if_not_held(held_since(asked, terms.ttl, self.what.renew()).await);
+        let asked = since.inspect_err(|error| self.settled = matches!(error, Error::LeaseLost(_)))?;
         let renewed = self.what.clone();
         let lease = Lease::keep(asked, terms.ttl, move || {
             let renewed = renewed.clone();
@@ -125,9 +121,8 @@ impl<R: Renew> Held<R> {
         lost_if_not_held(outcome)
     }
 
-    /// Its holder ends it in another way.
+    /// Its holder ends it in another way. It is renewed as long as that takes.
     pub(crate) fn settle(&mut self) {
-        self.lease.stop();
         self.owed.settle();
     }
 }

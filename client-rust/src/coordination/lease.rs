@@ -89,6 +89,20 @@ impl Lease {
     }
 }
 
+/// From when on something is held that was asked for at `asked`. Nobody knows how long ago it was granted: if it may have been
+/// long ago, only a renewal tells.
+pub(crate) async fn held_since(
+    asked: Instant,
+    ttl: Duration,
+    renew: impl Future<Output = Result<(), Error>>,
+) -> Result<Instant, Error> {
+    if asked.elapsed() <= ttl / 3 {
+        return Ok(asked);
+    }
+    let asked = Instant::now();
+    renew.await.map(|()| asked)
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.stop();

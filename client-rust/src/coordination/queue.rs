@@ -96,7 +96,7 @@ struct Taken {
 }
 
 impl GiveBack for Taken {
-    /// At the end, because there is no other place to put it. If this fails too, the element is lost, as it is when its
+    /// At the end (in a priority queue behind those of number 0), because nobody knows its place. If this fails too, the element is lost, as it is when its
     /// taker dies: work queues have leases for that.
     async fn give_back(&self) -> Result<(), Error> {
         Queue { bound: 0, ..self.queue.clone() }.put(self.element.clone()).await

@@ -9,7 +9,7 @@ use folkmoot_proto::coordination::{
 };
 use tokio::time::Instant;
 
-use super::lease::{Lease, Lost, Standing};
+use super::lease::{Lease, Lost, Standing, held_since};
 use super::millis;
 use crate::client::Client;
 use crate::error::Error;
@@ -100,6 +100,7 @@ impl Client {
         let ttl = options.ttl.max(LEASE_TTL_SHORTEST);
         let asked = Instant::now();
         let id = self.create_session(&options).await?;
+        let asked = held_since(asked, ttl, self.renew_session(id)).await?;
         let client = self.clone();
         let renew = Arc::new(client);
         let lease = Lease::keep(asked, ttl, move || {
