@@ -1,6 +1,8 @@
 //! A group of three under its clients: the leader is killed, an agent stands still, a reader is slow.
 
-use folkmoot_client::{Changes, Client, Life, RaftRole, Wait, WatchOptions};
+use std::time::Duration;
+
+use folkmoot_client::{Changes, Client, ConnectOptions, Life, RaftRole, Wait, WatchOptions};
 use tokio::time::timeout;
 
 use super::support::{Agent, Directory, Kind, Signal};
@@ -28,11 +30,19 @@ async fn three() -> Three {
     Three { agents, _data: data }
 }
 
+/// Longer than all stalls of a busy machine together: what is held for that long is lost by a fault alone.
+const TTL: Duration = PATIENCE.saturating_mul(10);
+
+/// One client for any of these agents, whose calls and holds outlast the stalls of a busy machine.
+fn patient(agents: &[&Agent]) -> ConnectOptions {
+    ConnectOptions { call_timeout: Some(PATIENCE), client_ttl: TTL, ..options(agents) }
+}
+
 /// Which of them leads.
 async fn leader(agents: &[Agent]) -> usize {
     loop {
         for (number, agent) in agents.iter().enumerate() {
-            let client = Client::connect(&options(&[agent])).await.unwrap();
+            let client = Client::connect(&patient(&[agent])).await.unwrap();
             let state = timeout(PATIENCE, client.group().status()).await.unwrap().unwrap();
             if state.role == RaftRole::Leader {
                 return number;
@@ -48,9 +58,9 @@ async fn a_caller_sees_no_error_when_the_leader_under_its_connection_is_killed()
     for round in 0..3u64 {
         let first = leader(&three.agents).await;
         let order: Vec<&Agent> = three.agents[first..].iter().chain(&three.agents[..first]).collect();
-        let client = Client::connect(&options(&order)).await.unwrap();
+        let client = Client::connect(&patient(&order)).await.unwrap();
         let mut watch = client.watch(WatchOptions::keys()).await.unwrap();
-        let lock = client.lock("kill").acquire().await.unwrap();
+        let lock = client.lock("kill").ttl(TTL).acquire().await.unwrap();
         let counter = client.counter(format!("kill/{round}"));
         let adding = tokio::spawn({
             let (counter, kv) = (counter.clone(), client.kv());
@@ -64,7 +74,7 @@ async fn a_caller_sees_no_error_when_the_leader_under_its_connection_is_killed()
             }
         });
         // Somewhere in the middle of it.
-        let other = Client::connect(&options(&order[1..])).await.unwrap();
+        let other = Client::connect(&patient(&order[1..])).await.unwrap();
         while other.counter(format!("kill/{round}")).get().await.unwrap() < 10 {}
         three.agents[first].kill();
         let revisions = timeout(2 * PATIENCE, adding).await.unwrap().unwrap();
@@ -87,9 +97,9 @@ async fn a_caller_sees_no_error_when_the_leader_under_its_connection_is_killed()
 async fn a_lock_held_by_the_client_of_a_dead_agent_stays_his() {
     let mut three = three().await;
     let order: Vec<&Agent> = three.agents.iter().collect();
-    let client = Client::connect(&options(&order)).await.unwrap();
-    let rival = Client::connect(&options(&order[1..])).await.unwrap();
-    let guard = client.lock("stays").acquire().await.unwrap();
+    let client = Client::connect(&patient(&order)).await.unwrap();
+    let rival = Client::connect(&patient(&order[1..])).await.unwrap();
+    let guard = client.lock("stays").ttl(TTL).acquire().await.unwrap();
     let waiting = tokio::spawn({
         let lock = rival.lock("stays");
         async move { lock.acquire().await.unwrap().token() }
@@ -106,7 +116,7 @@ async fn a_lock_held_by_the_client_of_a_dead_agent_stays_his() {
 async fn calls_leave_an_agent_that_stands_still() {
     let three = three().await;
     let order: Vec<&Agent> = three.agents.iter().collect();
-    let client = Client::connect(&options(&order)).await.unwrap();
+    let client = Client::connect(&patient(&order)).await.unwrap();
     assert_eq!(client.counter("still").add(1).await.unwrap(), 1);
     three.agents[0].signal(Signal::Stop);
     let added = timeout(2 * PATIENCE, client.counter("still").add(1)).await.unwrap();
@@ -117,7 +127,7 @@ async fn calls_leave_an_agent_that_stands_still() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_is_slow_misses_no_change_and_keeps_nobody_waiting() {
     let agent = super::group_of_one().await;
-    let client = Client::connect(&options(&[&agent])).await.unwrap();
+    let client = Client::connect(&patient(&[&agent])).await.unwrap();
     let mut slow = client.watch(WatchOptions::keys()).await.unwrap();
     let changes = 3 * folkmoot_client::limits::WATCH_QUEUE;
     let mut written = Vec::new();

@@ -37,7 +37,8 @@ async fn group_of_one() -> Agent {
 
 /// Waits until an agent's group serves.
 async fn serving(agent: &Agent) {
-    let client = Client::connect(&options(&[agent])).await.unwrap();
+    let patient = ConnectOptions { call_timeout: Some(PATIENCE), ..options(&[agent]) };
+    let client = Client::connect(&patient).await.unwrap();
     // The client itself asks again until its time is up.
     client.revision().await.unwrap();
 }
