@@ -45,9 +45,16 @@ impl Connection {
         let table = Arc::new(Table::default());
         tokio::spawn(run(reader, writer, queue, requests.downgrade(), Arc::clone(&table)));
         let connection = Self { table, requests };
-        let greeted = timeout(limit, connection.greet(auth_key)).await;
-        greeted.map_err(|_| ConnectError::TimedOut { address: address.to_owned() })??;
-        Ok(connection)
+        let address = || address.to_owned();
+        match timeout(limit, connection.greet(auth_key)).await {
+            Ok(Ok(())) => Ok(connection),
+            Ok(Err(Error::Closed)) => {
+                Err(ConnectError::Handshake { address: address(), reason: "connection closed".into() }.into())
+            }
+            Ok(Err(Error::Protocol { reason })) => Err(ConnectError::Handshake { address: address(), reason }.into()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ConnectError::TimedOut { address: address() }.into()),
+        }
     }
 
     async fn greet(&self, auth_key: &Text) -> Result<(), Error> {

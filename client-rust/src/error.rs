@@ -192,6 +192,14 @@ pub enum ConnectError {
         /// As given.
         address: String,
     },
+    /// Somebody answers there, but not as an agent does: another port, or an agent that is about to stop.
+    #[error("handshake with {address}: {reason}; is it an agent's RPC address?")]
+    Handshake {
+        /// As given.
+        address: String,
+        /// What was wrong.
+        reason: Arc<str>,
+    },
     /// Nobody answers at a unix socket, or we may not ask.
     #[error("dial unix {path}: connect: {reason}")]
     Unix {

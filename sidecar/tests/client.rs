@@ -18,6 +18,7 @@ use folkmoot_client::{
     Subscription, TagsRequest,
 };
 use support::{Agent, Kind, PATIENCE};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 fn agent(arguments: &[&str]) -> Agent {
@@ -215,6 +216,24 @@ async fn a_leave_is_answered_before_the_connection_closes() {
     let client = connect(&agent).await;
     client.leave().await.unwrap();
     assert!(agent.wait_for_exit().success());
+}
+
+#[tokio::test]
+async fn who_answers_and_is_no_agent_is_named() {
+    for (said, why) in [(&b""[..], "connection closed"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "msgpack")] {
+        let listener = tokio::net::TcpListener::bind("127.0.48.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // The whole request, so that the close is no reset.
+            let _ = stream.read(&mut [0; 512]).await;
+            let _ = stream.write_all(said).await;
+        });
+        let connected = timeout(PATIENCE, Client::connect(&ConnectOptions::new(&address))).await.unwrap();
+        let error = connected.unwrap_err();
+        assert!(matches!(error, Error::Connect(ConnectError::Handshake { .. })), "{error:?}");
+        assert!(error.to_string().contains(&address) && error.to_string().contains(why), "{error}");
+    }
 }
 
 #[tokio::test]

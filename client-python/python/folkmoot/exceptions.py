@@ -41,7 +41,8 @@ class FolkmootError(Exception):
 
 
 class ConnectError(FolkmootError, ConnectionError):
-    """No agent could be reached within ``connect_timeout``, or within ``reconnect`` once there was a connection. Nothing was sent."""
+    """No agent could be reached within ``connect_timeout``, or within ``reconnect`` once there was a connection; or what answered
+    there is none. Nothing was sent."""
 
 
 class AuthError(FolkmootError, PermissionError):
