@@ -3,8 +3,8 @@
 //! ```text
 //! length: u32, big-endian, of what follows │ kind: u8 │ id: u64, big-endian │ body
 //! ```
-//! The id is the asking side's number of a request, and stands on its answer. A body longer than [`PART_BYTES`] travels as
-//! parts of that size with the same id before the frame that holds its end, so that short messages pass long ones.
+//! The id is the asking side's number of a request, and stands on its answer. A body longer than [`FRAME_BYTES_MAX`] travels as
+//! parts of [`PART_BYTES`] with the same id before the frame that holds its end, so that short messages pass long ones.
 //! Nothing is allocated from a declared length: memory grows with the bytes that came.
 
 use bytes::{Buf, Bytes, BytesMut};

@@ -89,6 +89,14 @@ pub(crate) enum GreetError {
     RefusedHere(Unwelcome),
 }
 
+impl GreetError {
+    /// Whether a stream is refused that will be accepted in a moment: while a group is founded, members learn of it one
+    /// after the other.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self, Self::RefusedThere(Unwelcome::NoGroupYet) | Self::RefusedHere(Unwelcome::NoGroupYet))
+    }
+}
+
 impl Hello {
     /// Whether this member (if it is one) accepts the stream.
     pub(crate) fn judge(&self, identity: Option<&Identity>) -> Result<Welcome, Unwelcome> {

@@ -34,6 +34,21 @@ async fn members_of_one_group_and_calls_without_one_are_welcome() {
 }
 
 #[tokio::test]
+async fn only_a_member_that_is_about_to_be_in_its_group_refuses_for_a_moment() {
+    for (hello, cluster, passes) in [
+        (raft(Some(5), Some(1), 7), None, true),
+        (raft(Some(6), Some(1), 7), Some(5), false),
+        (raft(Some(5), Some(1), 8), None, false),
+    ] {
+        let (mut caller, mut answerer) = tokio::io::duplex(64);
+        let member = identity(cluster);
+        let (there, here) = tokio::join!(greet(&mut caller, &hello), welcome(&mut answerer, Some(&member)));
+        assert_eq!((there.unwrap_err().passes(), here.unwrap_err().passes()), (passes, passes), "{hello:?}");
+    }
+    assert!(!GreetError::Io(io::ErrorKind::TimedOut.into()).passes());
+}
+
+#[tokio::test]
 async fn both_sides_learn_why_a_stream_is_refused() {
     let cases = [
         (

@@ -128,7 +128,7 @@ impl<T: Transport, A: AsyncRuntime> Lane<T, A> {
             Ok(Err(error)) => error,
             Err(_) => GreetError::Io(std::io::ErrorKind::TimedOut.into()),
         };
-        let refused = !matches!(error, GreetError::Io(_));
+        let refused = !matches!(error, GreetError::Io(_)) && !error.passes();
         Err(NoLink { reason: format!("{address}: {error}").into(), refused })
     }
 

@@ -105,6 +105,9 @@ impl<A: AsyncRuntime> Member<A> {
         if metrics.state != ServerState::Leader {
             return Err(ChangeError::NotLeader { leader: self.leader() });
         }
+        if voters.is_empty() {
+            return Err(ChangeError::Member(self.identity.me.id, "is the only voter"));
+        }
         let membership = metrics.membership_config.membership();
         if let Some(stranger) = voters.iter().find(|id| membership.get_node(id).is_none()) {
             return Err(ChangeError::Member(*stranger, "is not one"));

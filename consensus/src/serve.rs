@@ -82,6 +82,7 @@ impl Serving {
         let hello = match tokio::time::timeout(HELLO_PATIENCE, welcome(&mut stream, identity.as_deref())).await {
             Ok(Ok(hello)) => hello,
             Ok(Err(GreetError::Io(error))) => return tracing::debug!(%error, "a stream ended before its hello"),
+            Ok(Err(error)) if error.passes() => return tracing::debug!(%error, "a stream comes too early"),
             Ok(Err(refused)) => return self.complain(&refused.to_string()),
             Err(_) => return tracing::debug!("a stream without a hello is closed"),
         };

@@ -41,6 +41,8 @@ async fn a_member_that_is_taken_in_late_gets_the_snapshot_and_a_vote() {
     assert_eq!(status.voters.iter().map(|voter| voter.id).collect::<Vec<_>>(), [NodeId(1), NodeId(2)]);
     assert_eq!(client.access.admin(Admin::Demote(peer.id)).await, Ok(AdminReply::Done));
     assert_eq!(client.access.admin(Admin::Remove(peer.id)).await, Ok(AdminReply::Done));
+    let only = client.access.admin(Admin::Demote(NodeId(1))).await.unwrap_err();
+    assert!(matches!(&only, CallError::Refused(reason) if reason.ends_with("is the only voter")), "{only}");
     let error = client.access.admin(Admin::Remove(NodeId(99))).await.unwrap_err();
     assert!(matches!(&error, CallError::Refused(reason) if reason.contains("0000000000000063")), "{error}");
 }

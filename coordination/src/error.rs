@@ -37,10 +37,10 @@ pub enum Refusal {
     #[error("this lease of the item has ended")]
     StaleLease,
     /// No such key, element, item, barrier or queue.
-    #[error("no such {0}")]
+    #[error("no such {}", .0.one())]
     Missing(Thing),
     /// It exists already.
-    #[error("{0} exists already")]
+    #[error("the {} exists already", .0.one())]
     Exists(Thing),
     /// Position outside the list.
     #[error("position outside a list of {0}")]
@@ -143,6 +143,25 @@ impl std::fmt::Display for Thing {
             Self::Items => "items",
             Self::Requirements => "different requirements of items in one queue",
         })
+    }
+}
+
+impl Thing {
+    /// One of them.
+    fn one(self) -> &'static str {
+        match self {
+            Self::Clients => "client",
+            Self::Sessions => "session",
+            Self::Keys => "key",
+            Self::Lines => "lock, semaphore or election",
+            Self::Waiters => "waiting call",
+            Self::Barriers => "barrier",
+            Self::Collections => "counter, set or list",
+            Self::Elements => "element",
+            Self::Queues => "queue",
+            Self::Items => "item",
+            Self::Requirements => "requirement",
+        }
     }
 }
 

@@ -135,6 +135,34 @@ fn a_body_follows_a_success_only() {
     assert!(!Command::Coordination(CoordinationCommand::Watch).is_followed_by_body(&"".into()));
 }
 
+/// Every field of every body, as the table of `objects!` has it.
+fn fields() -> impl Iterator<Item = &'static str> {
+    let sources = [
+        include_str!("coordination.rs"),
+        include_str!("coordination/barrier.rs"),
+        include_str!("coordination/client.rs"),
+        include_str!("coordination/collections.rs"),
+        include_str!("coordination/election.rs"),
+        include_str!("coordination/kv.rs"),
+        include_str!("coordination/lock.rs"),
+        include_str!("coordination/queue.rs"),
+        include_str!("coordination/raft.rs"),
+        include_str!("coordination/session.rs"),
+        include_str!("coordination/watch.rs"),
+        include_str!("coordination/work.rs"),
+    ];
+    let lines = sources.into_iter().flat_map(str::lines);
+    lines.filter_map(|line| line.trim_start().strip_prefix('"')?.split_once("\" ")).map(|(field, _)| field)
+}
+
+#[test]
+fn the_document_names_every_field() {
+    let document = include_str!("../../docs/rpc.md");
+    assert!(fields().count() > 200);
+    let missing: Vec<_> = fields().filter(|field| !document.contains(&format!("`{field}`"))).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 #[test]
 fn the_document_names_every_command_and_every_word_of_an_error() {
     let document = include_str!("../../docs/rpc.md");

@@ -225,8 +225,8 @@ impl Subcommand {
     /// The help of the verb that `arguments` begin with, or of the command.
     fn help(self, program: Program, arguments: &[OsString]) -> String {
         match definition::verb(self.verbs(), arguments) {
-            Some((verb, _)) => verb.help(program, &[]),
-            None => self.definition().help(program, self.verbs()),
+            Ok((verb, _)) => verb.help(program, &[]),
+            Err(_) => self.definition().help(program, self.verbs()),
         }
     }
 

@@ -334,6 +334,33 @@ fn a_watch_shows_every_change_or_runs_a_command_for_it() {
     assert_eq!(what, [(&"w/a".into(), &"ended".into()), (&"w/b".into(), &"put".into())]);
     assert_eq!((&seen[0]["cause"], &seen[1]["value"]), (&"removed".into(), &"2".into()));
     assert_eq!(run(&agent, &["watch", "-scope=nonsense"]).0, 1);
+    // A key that no variable can hold ends nobody's watch.
+    let (code, text) =
+        fed(&agent, &["kv", "txn", "-"], br#"{"then": [{"do": "put", "key": "w/c\u0000d", "value": "3"}]}"#);
+    assert_eq!(code, 0, "{text}");
+    let script = "printf %s \"$FOLKMOOT_WATCH_KEY\"; exit 6";
+    let (code, text) = run(&agent, &["watch", &after, "w/c", "--", "sh", "-c", script]);
+    assert!(code == 6 && text.starts_with("w/c\u{fffd}d"), "{code}: {text}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_its_reason() {
+    let agent = group();
+    for (words, reason) in [
+        (&["kv", "nope"][..], "'nope' is no verb; a verb has to come first.\n\nUsage: folkmoot kv VERB"),
+        (&["queue", "-most=2", "claim", "q"], "'-most=2' is no verb; a verb has to come first."),
+        (&["lock", "-ttl=299ms", "x", "--", "true"], "Invalid value for -ttl: it has to be at least 300ms."),
+        (&["lock", "acquire", "-ttl=0", "x"], "Invalid value for -ttl: it has to be at least 300ms."),
+        (&["elect", "campaign", "-ttl=1ms", "x"], "Invalid value for -ttl: it has to be at least 300ms."),
+        (&["session", "create", "-ttl=0"], "Invalid value for -ttl: it has to be at least 300ms."),
+        (&["queue", "claim", "-lease=1ms", "q"], "Invalid value for -lease: it has to be at least 300ms."),
+        (&["queue", "claim", "-most=0", "q"], "Invalid value for -most: it has to be above 0."),
+        (&["queue", "stats", "q"], "Error reading the numbers of queue 'q': missing: no such queue"),
+        (&["raft", "demote", "alpha"], "is the only voter"),
+    ] {
+        let (code, said) = run(&agent, words);
+        assert!(matches!(code, 1 | 125) && said.contains(reason), "{words:?}: {code}: {said}");
+    }
 }
 
 #[test]

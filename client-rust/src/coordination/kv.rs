@@ -316,7 +316,8 @@ impl Kv {
         Ok(Transacted { succeeded: done.succeeded, outcomes })
     }
 
-    /// The changes of keys that begin so, from here on or after a revision.
+    /// The changes of keys that begin so, from here on or after a revision. Their names are whole, with that of the
+    /// dictionary.
     ///
     /// # Errors
     /// As [`Client::watch`].

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use folkmoot_client::limits::LEASE_TTL_SHORTEST;
 use folkmoot_client::{Client, Error, Text, Wait};
 use serde_json::{Map, Value};
 
@@ -12,6 +13,7 @@ use super::connect::{options, text, with_connection};
 use super::failure::Failure;
 use super::info::invalid_format;
 use super::output::Output;
+use crate::duration::GoDuration;
 use crate::flags::{FlagDefinition, Parsed};
 use crate::limits::COMMAND_CLIENT_TTL;
 
@@ -115,6 +117,16 @@ pub(super) fn unsigned(flags: &Parsed, name: &str) -> Result<Option<u64>, Failur
 pub(super) fn span(flags: &Parsed, name: &str) -> Result<Option<Duration>, Failure> {
     let negative = || Failure::message(format!("Invalid value for -{name}: it is below 0."));
     flags.duration(name).map(|span| span.to_unsigned().ok_or_else(negative)).transpose()
+}
+
+/// A flag that holds the time for which something stays held when its holder is silent.
+pub(super) fn time_to_live(flags: &Parsed, name: &str) -> Result<Option<Duration>, Failure> {
+    let span = span(flags, name)?;
+    if span.is_some_and(|span| span < LEASE_TTL_SHORTEST) {
+        let least = GoDuration::from(LEASE_TTL_SHORTEST);
+        return Err(Failure::message(format!("Invalid value for -{name}: it has to be at least {least}.")));
+    }
+    Ok(span)
 }
 
 /// How long to wait: without the flag as long as it takes, with 0 not at all.

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 
 use super::Program;
+use super::failure::Failure;
 use crate::flags::{FlagDefinition, FlagError, FlagSet, Parsed};
 
 /// A subcommand, or a verb of one.
@@ -77,12 +78,17 @@ impl Definition {
 }
 
 /// The verb that `arguments` begin with, and what follows it.
+///
+/// # Errors
+/// There is none, or another word.
 pub(super) fn verb<'a>(
     verbs: &'static [Definition],
     arguments: &'a [OsString],
-) -> Option<(&'static Definition, &'a [OsString])> {
-    let (word, rest) = arguments.split_first()?;
-    Some((verbs.iter().find(|verb| word == verb.verb())?, rest))
+) -> Result<(&'static Definition, &'a [OsString]), Failure> {
+    let (word, rest) = arguments.split_first().ok_or(Failure::Help)?;
+    let found = verbs.iter().find(|verb| word == verb.verb());
+    let unknown = || Failure::usage(format!("'{}' is no verb; a verb has to come first.", word.to_string_lossy()));
+    Ok((found.ok_or_else(unknown)?, rest))
 }
 
 /// `text` in lines of at most `width` characters, but for words that are longer.

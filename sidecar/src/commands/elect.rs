@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::child::{Child, Ended, GRACE, LOST, NOT_RUN, Signals, code_of_signal, grace, split};
 use super::connect::{text, with_connection};
 use super::coordination::{
-    Format, WAIT, arguments, connect, number, put_value, shown, span, wait, while_, with_format,
+    Format, WAIT, arguments, connect, number, put_value, shown, time_to_live, wait, while_, with_format,
 };
 use super::definition::{Definition, verb};
 use super::failure::Failure;
@@ -68,7 +68,7 @@ pub(super) const VERBS: [Definition; 4] = [
 ];
 
 pub(super) async fn run(words: &[OsString], out: &mut Output) -> Result<(), Failure> {
-    let (verb, words) = verb(&VERBS, words).ok_or(Failure::Help)?;
+    let (verb, words) = verb(&VERBS, words)?;
     let flags = verb.parse(words)?;
     match verb.verb() {
         "campaign" => campaign(&flags, out).await,
@@ -120,7 +120,7 @@ async fn campaign(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
 }
 
 async fn elected(flags: &Parsed, name: &Text) -> Result<Term, Failure> {
-    let (wait, ttl) = (wait(flags)?, span(flags, "ttl")?);
+    let (wait, ttl) = (wait(flags)?, time_to_live(flags, "ttl")?);
     let mut election = connect(flags).await?.election(name.clone());
     if let Some(ttl) = ttl {
         election = election.ttl(ttl);

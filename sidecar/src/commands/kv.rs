@@ -88,7 +88,7 @@ const STALE: FlagDefinition =
     FlagDefinition::boolean("stale", "Show what this agent knows, however old; goes on without a quorum.");
 
 pub(super) async fn run(words: &[OsString], out: &mut Output) -> Result<(), Failure> {
-    let (verb, words) = verb(&VERBS, words).ok_or(Failure::Help)?;
+    let (verb, words) = verb(&VERBS, words)?;
     let flags = verb.parse(words)?;
     match verb.verb() {
         "cas" => compare_and_set(&flags, out).await,

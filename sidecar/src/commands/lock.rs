@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::child::{Child, Ended, GRACE, LOST, NOT_RUN, Signals, code_of_signal, grace, split};
 use super::connect::{text, with_connection};
 use super::coordination::{
-    Format, WAIT, arguments, connect, count, number, pretty, put_value, shown, span, wait, while_, while_alive,
+    Format, WAIT, arguments, connect, count, number, pretty, put_value, shown, time_to_live, wait, while_, while_alive,
     with_format,
 };
 use super::definition::{Definition, verb};
@@ -73,7 +73,7 @@ const TTL: FlagDefinition =
     FlagDefinition::duration("ttl", "=DURATION", "Time for which it stays held when its holder dies; default: 15s.");
 
 pub(super) async fn run(words: &[OsString], out: &mut Output) -> Result<(), Failure> {
-    let Some((verb, words)) = verb(&VERBS, words) else {
+    let Ok((verb, words)) = verb(&VERBS, words) else {
         return run_command(&DEFINITION.parse(words)?).await;
     };
     let flags = verb.parse(words)?;
@@ -138,7 +138,7 @@ pub(super) fn not_run(failure: Failure) -> Failure {
 async fn guard(flags: &Parsed, name: &Text) -> Result<Guard, Failure> {
     let wait = wait(flags)?;
     let lock = connect(flags).await?.lock(name.clone());
-    let lock = match span(flags, "ttl")? {
+    let lock = match time_to_live(flags, "ttl")? {
         Some(ttl) => lock.ttl(ttl),
         None => lock,
     };
@@ -176,7 +176,7 @@ async fn hold(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
 
 async fn acquire(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
     let [name] = arguments(flags, "one name")?;
-    let (format, wait, ttl) = (Format::of(flags)?, wait(flags)?, span(flags, "ttl")?);
+    let (format, wait, ttl) = (Format::of(flags)?, wait(flags)?, time_to_live(flags, "ttl")?);
     let given = flags.integer("session").map(|number| number.to_string().into());
     let given = given.map(|text| number(&text, "session")).transpose()?;
     let client = connect(flags).await?;

@@ -12,7 +12,8 @@ use serde_json::json;
 use super::child::GRACE;
 use super::connect::with_connection;
 use super::coordination::{
-    Format, WAIT, arguments, connect, count, number, span, unsigned, value, wait, while_, while_alive, with_format,
+    Format, WAIT, arguments, connect, count, number, span, time_to_live, unsigned, value, wait, while_, while_alive,
+    with_format,
 };
 use super::definition::{Definition, verb};
 use super::failure::Failure;
@@ -171,7 +172,7 @@ const RETRY: FlagDefinition =
     FlagDefinition::duration("retry-after", "=DURATION", "Time before the next attempt; default: 0s.");
 
 pub(super) async fn run(words: &[OsString], out: &mut Output) -> Result<(), Failure> {
-    let (verb, words) = verb(&VERBS, words).ok_or(Failure::Help)?;
+    let (verb, words) = verb(&VERBS, words)?;
     let flags = verb.parse(words)?;
     match verb.verb() {
         "cancel" => {
@@ -239,12 +240,15 @@ async fn put(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
 
 /// A worker, as the flags say.
 fn worker_of(flags: &Parsed) -> Result<Claim, Failure> {
-    let most = unsigned(flags, "most")?.unwrap_or(1).clamp(1, u64::from(u32::MAX));
+    let most = unsigned(flags, "most")?.unwrap_or(1);
+    if most == 0 {
+        return Err(Failure::message("Invalid value for -most: it has to be above 0."));
+    }
     let default = Claim::default();
     Ok(Claim {
         capabilities: flags.list("can").iter().map(|word| Text::from(word.as_str())).collect(),
         node: flags.text("node").filter(|node| !node.is_empty()).map(Text::from),
-        lease: span(flags, "lease")?.unwrap_or(default.lease),
+        lease: time_to_live(flags, "lease")?.unwrap_or(default.lease),
         most: u32::try_from(most).unwrap_or(u32::MAX),
         session: None,
     })

@@ -90,7 +90,7 @@ pub(super) const VERBS: [Definition; 9] = [
 ];
 
 pub(super) async fn run(words: &[OsString], out: &mut Output) -> Result<(), Failure> {
-    let (verb, words) = verb(&VERBS, words).ok_or(Failure::Help)?;
+    let (verb, words) = verb(&VERBS, words)?;
     let flags = verb.parse(words)?;
     match verb.verb() {
         "backup" => backup(&flags).await,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::columns::columns;
 use super::connect::with_connection;
-use super::coordination::{Format, arguments, connect, json_text, number, pretty, span, while_, with_format};
+use super::coordination::{Format, arguments, connect, json_text, number, pretty, time_to_live, while_, with_format};
 use super::definition::{Definition, verb};
 use super::failure::Failure;
 use super::output::Output;
@@ -59,7 +59,7 @@ pub(super) const VERBS: [Definition; 4] = [
 ];
 
 pub(super) async fn run(words: &[OsString], out: &mut Output) -> Result<(), Failure> {
-    let (verb, words) = verb(&VERBS, words).ok_or(Failure::Help)?;
+    let (verb, words) = verb(&VERBS, words)?;
     let flags = verb.parse(words)?;
     match verb.verb() {
         "create" => create(&flags, out).await,
@@ -86,7 +86,7 @@ async fn create(flags: &Parsed, out: &mut Output) -> Result<(), Failure> {
     let format = Format::of(flags)?;
     let with_node = flags.text("node").filter(|node| !node.is_empty()).map(Into::into);
     let mut options = SessionOptions { with_node, ..SessionOptions::default() };
-    options.ttl = span(flags, "ttl")?.unwrap_or(options.ttl);
+    options.ttl = time_to_live(flags, "ttl")?.unwrap_or(options.ttl);
     let session = connect(flags).await?.create_session(&options).await.map_err(while_("starting a session"))?;
     format.print(out, || session.to_string().into_bytes(), || json!({"session": session}))
 }

@@ -5,19 +5,20 @@ use std::ffi::OsString;
 use folkmoot_client::{Change, Changes, Scope, WatchOptions, What};
 use serde_json::{Map, Value, json};
 
-use super::child::{Child, Ended, GRACE, Signals, grace, split};
+use super::child::{Child, Ended, Signals, split};
 use super::connect::text;
 use super::coordination::{Format, connect, json_text, put_value, shown, unsigned, while_, with_format};
 use super::definition::Definition;
 use super::failure::Failure;
 use super::output::Output;
-use crate::flags::{FlagDefinition, Parsed};
+use crate::flags::FlagDefinition;
+use crate::limits::COMMAND_GRACE;
 
 pub(super) const DEFINITION: Definition = Definition {
     name: "watch",
     line: "Shows changes of the cluster's keys and objects as they come",
     usage: "[options] [PREFIX] [-- COMMAND ...]",
-    about: "Shows changes of keys that begin with PREFIX, or of other objects, until it is interrupted: every one, once, in order. It goes on where it was when the connection is lost. As JSON one object in each line.\n\nWith a command, that is run for each change, one after the other, with the change as JSON on its stdin, the key in FOLKMOOT_WATCH_KEY and the revision in FOLKMOOT_WATCH_REVISION. If it fails the watch ends with its exit code.\n\nWhere changes are forgotten before they were read, this is said (as JSON: compacted), and the state has to be read again; with a command the exit code is then 2.",
+    about: "Shows changes of keys that begin with PREFIX, or of other objects, until it is interrupted: every one, once, in order. It goes on where it was when the connection is lost. As JSON one object in each line.\n\nWith a command, that is run for each change, one after the other, with the change as JSON on its stdin, the key in FOLKMOOT_WATCH_KEY (U+FFFD in place of what no variable can hold) and the revision in FOLKMOOT_WATCH_REVISION. If it fails the watch ends with its exit code.\n\nWhere changes are forgotten before they were read, this is said (as JSON: compacted), and the state has to be read again; with a command the exit code is then 2.",
     flags: || {
         with_format(&[
             FlagDefinition::integer("after", "=REVISION", "Show changes after this revision; default: from here on."),
@@ -26,7 +27,6 @@ pub(super) const DEFINITION: Definition = Definition {
                 "=KIND",
                 "Changes of these objects: key (the default), session, lock, semaphore, read-write-lock, election, barrier, counter, set, list, queue, priority-queue, work-queue, or any.",
             ),
-            GRACE,
         ])
     },
 };
@@ -59,7 +59,7 @@ pub(super) async fn run(words: &[OsString], out: &mut Output) -> Result<(), Fail
             Changes::These(changes) => {
                 for change in changes {
                     match command {
-                        Some(words) => run_for(&change, words, &flags, &mut signals).await?,
+                        Some(words) => run_for(&change, words, &mut signals).await?,
                         None => show(&change, format, out)?,
                     }
                     if signals.came() {
@@ -79,13 +79,15 @@ pub(super) async fn run(words: &[OsString], out: &mut Output) -> Result<(), Fail
     }
 }
 
-async fn run_for(change: &Change, words: &[OsString], flags: &Parsed, signals: &mut Signals) -> Result<(), Failure> {
+async fn run_for(change: &Change, words: &[OsString], signals: &mut Signals) -> Result<(), Failure> {
     let environment = vec![
-        ("FOLKMOOT_WATCH_KEY", change.key.to_string_lossy().into_owned()),
+        // A variable ends where a NUL stands, and who wrote the key may have put one there.
+        ("FOLKMOOT_WATCH_KEY", change.key.to_string_lossy().replace('\0', "\u{fffd}")),
         ("FOLKMOOT_WATCH_REVISION", change.revision.to_string()),
     ];
     let input = Some(format!("{}\n", described(change)).into());
-    let child = Child { words, environment, input, output: None, grace: grace(flags)? };
+    // Nothing is held that could be lost.
+    let child = Child { words, environment, input, output: None, grace: COMMAND_GRACE };
     match child.run(std::future::pending(), signals).await? {
         Ended::Exited(status, _) if status.success() || signals.came() => Ok(()),
         ended @ (Ended::Exited(..) | Ended::Killed(_)) => {

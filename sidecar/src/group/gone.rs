@@ -3,7 +3,7 @@
 //! Said of whoever is failed or has left at this moment, once in each leadership and again after a return: a node that is
 //! back before it could be said keeps its sessions.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -21,21 +21,32 @@ pub(super) struct Gone {
     telling: Option<JoinHandle<()>>,
 }
 
-/// The names that the group has taken, by the one task that tells it.
+/// Who is gone, and whether the group has taken that, by the one task that tells it.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<BTreeSet<NodeName>>>);
+struct Told(Arc<Mutex<BTreeMap<NodeName, bool>>>);
 
-/// A task that panicked left the set whole.
+/// A task that panicked left the map whole.
 impl Told {
     /// Who is gone and has not been told; who has returned may be told again.
     fn missing(&self, gone: &[NodeName]) -> Vec<NodeName> {
-        let gone: BTreeSet<&NodeName> = gone.iter().collect();
-        let mut told = self.names();
-        told.retain(|name| gone.contains(name));
-        gone.into_iter().filter(|name| !told.contains(*name)).cloned().collect()
+        let mut names = self.names();
+        *names = gone.iter().map(|name| (name.clone(), names.get(name) == Some(&true))).collect();
+        names.iter().filter(|(_, told)| !**told).map(|(name, _)| name.clone()).collect()
     }
 
-    fn names(&self) -> MutexGuard<'_, BTreeSet<NodeName>> {
+    /// Whether it is gone still.
+    fn is_gone(&self, name: &NodeName) -> bool {
+        self.names().contains_key(name)
+    }
+
+    /// The group has taken it; of who has returned meanwhile it is not kept.
+    fn took(&self, name: &NodeName) {
+        if let Some(told) = self.names().get_mut(name) {
+            *told = true;
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeMap<NodeName, bool>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -52,11 +63,12 @@ impl Gone {
 
     /// This node leads: tells what has not been told, or was not taken.
     pub(super) fn turn(&mut self, group: &Group, view: &View) {
+        // Also while it is being told: who returns before his turn is left out.
+        let names = self.told.missing(view.gone());
         if self.telling.as_ref().is_some_and(|telling| !telling.is_finished()) {
             return;
         }
         self.telling = None;
-        let names = self.told.missing(view.gone());
         if !names.is_empty() {
             self.telling = Some(tokio::spawn(tell(group.clone(), names, self.told.clone())));
         }
@@ -67,13 +79,16 @@ impl Gone {
 /// says again, and what was not taken this one.
 async fn tell(group: Group, names: Vec<NodeName>, told: Told) {
     for name in names {
+        if !told.is_gone(&name) {
+            continue;
+        }
         if let Ok(node) = Key::try_from(Bytes::copy_from_slice(name.0.as_bytes()))
             && let Err(error) = group.propose(Command::NodeGone { node }).await
         {
             tracing::debug!(target: "raft", "could not tell the group that {name} is gone: {error}");
             continue;
         }
-        told.names().insert(name);
+        told.took(&name);
     }
 }
 
@@ -87,13 +102,14 @@ mod tests {
         let (both, one) = ([name("a"), name("b")], [name("b")]);
         let mut gone = Gone::default();
         assert_eq!(gone.told.missing(&both), both);
-        gone.told.names().insert(name("a"));
+        gone.told.took(&name("a"));
         assert_eq!(gone.told.missing(&both), one, "what was not taken is told again");
-        gone.told.names().insert(name("b"));
+        gone.told.took(&name("b"));
         assert!(gone.told.missing(&both).is_empty());
         assert!(gone.told.missing(&one).is_empty());
+        assert!(!gone.told.is_gone(&name("a")) && gone.told.is_gone(&name("b")), "a is back, and keeps its sessions");
         assert_eq!(gone.told.missing(&both), [name("a")], "a was back, and has gone again");
-        gone.told.names().insert(name("a"));
+        gone.told.took(&name("a"));
         gone.rest();
         assert_eq!(gone.told.missing(&both), both, "another leader may not have been told");
     }
