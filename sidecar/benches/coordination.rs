@@ -1,7 +1,8 @@
 //! Our group beside etcd's and PySyncObj's, three nodes each on one disk and one machine, one after the other:
 //! `make bench-coordination`. `scripts/bench-setup` fetches the peers into `.peers/`; what is missing is left out and said.
-//! Names behind `--` (folkmoot, etcd, pysyncobj) choose some of them; `FOLKMOOT_BENCH_KILLS` is the number of kills,
-//! `FOLKMOOT_BENCH_ENTRIES` the length of the history with which a node comes back.
+//! Names behind `--` choose some of them (folkmoot, etcd, pysyncobj) and some of the stages (rates, failover, load, return);
+//! `FOLKMOOT_BENCH_KILLS` is the number of kills, `FOLKMOOT_BENCH_ENTRIES` the length of the history with which a node comes
+//! back.
 //!
 //! All run with their own settings. Ours and etcd's clients are threads with one connection and one request under way
 //! each, or with 256 under way, spread over the nodes (a single one talks to the leader's), and written alike. PySyncObj
@@ -40,7 +41,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use measure::{Extent, Row, VALUE, WINDOW, measure, percentile};
+use measure::{Extent, Row, STAGES, VALUE, WINDOW, measure, percentile};
 use networked::Measured;
 use support::Directory;
 
@@ -54,10 +55,11 @@ fn main() {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.peers");
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let kills = number("FOLKMOOT_BENCH_KILLS").map_or(KILLS, |kills| kills as usize);
-    let extent = Extent { kills, entries: number("FOLKMOOT_BENCH_ENTRIES").unwrap_or(ENTRIES) };
+    let arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    let (stages, groups): (Vec<String>, Vec<String>) = arguments.partition(|name| STAGES.contains(&name.as_str()));
+    let extent = Extent { kills, entries: number("FOLKMOOT_BENCH_ENTRIES").unwrap_or(ENTRIES), stages };
     print_machine(&extent);
-    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
+    let wanted = |name: &str| groups.is_empty() || groups.iter().any(|one| one == name);
     let (program, python) = (peers.join("etcd/usr/bin/etcd"), peers.join("pysyncobj/bin/python"));
     let (mut ours, mut etcd, mut pysyncobj) = (Vec::new(), Vec::new(), Vec::new());
     if wanted("folkmoot") {
@@ -113,7 +115,7 @@ fn print_machine(extent: &Extent) {
     println!("Machine: {cores} x {model}, Linux {}", first_line("/proc/sys/kernel/osrelease"));
     println!("Disk: one sync of 4 KiB appended, median {:.2} ms", sync_ms());
     println!("Load at the start: {}", first_line("/proc/loadavg"));
-    let Extent { kills, entries } = extent;
+    let Extent { kills, entries, .. } = extent;
     println!("Command: make bench-coordination; rates over {WINDOW:?}, {kills} kills, history of {entries} entries");
     println!("Values: {} bytes", VALUE.len());
     println!("Build: {}", if cfg!(debug_assertions) { "unoptimised, not to be compared" } else { "optimised" });

@@ -31,7 +31,12 @@ pub struct Extent {
     pub kills: usize,
     /// Entries of the history with which a node comes back.
     pub entries: u64,
+    /// The stages that are run; empty: all.
+    pub stages: Vec<String>,
 }
+
+/// What can be measured alone.
+pub const STAGES: [&str; 4] = ["rates", "failover", "load", "return"];
 
 /// A group of three nodes. A step that takes longer than [`LIMIT`] panics, which ends its stage.
 pub trait System {
@@ -114,10 +119,15 @@ pub fn measure(name: &str, start: impl FnOnce() -> Box<dyn System>, extent: &Ext
         Vec::new()
     });
     let Some(mut system) = system else { return rows };
-    stage("writes and reads", &mut rows, &mut || rates(&mut *system));
-    stage("failover", &mut rows, &mut || failover(&mut *system, extent.kills));
-    stage("full load", &mut rows, &mut || full_load(&mut *system));
-    stage("return", &mut rows, &mut || comeback(&mut *system, extent.entries));
+    let wanted = |name: &&str| extent.stages.is_empty() || extent.stages.iter().any(|stage| stage == name);
+    for name in STAGES.into_iter().filter(wanted) {
+        stage(name, &mut rows, &mut || match name {
+            "rates" => rates(&mut *system),
+            "failover" => failover(&mut *system, extent.kills),
+            "load" => full_load(&mut *system),
+            _ => comeback(&mut *system, extent.entries),
+        });
+    }
     eprintln!("{name}: {:.0} s", begun.elapsed().as_secs_f64());
     rows
 }
