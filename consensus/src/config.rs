@@ -31,8 +31,8 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, OpenError> {
         backoff: "10ms 20ms 40ms ...200ms".to_owned(),
         // Without it a member that cannot win raises the term, and the leader falls when it comes back.
         enable_pre_vote: Some(true),
-        // Without it a leader that reaches only one of its voters keeps that one from voting, for ever.
-        quorum_loss_probe_interval: Some(millis(election_max).saturating_mul(2)),
+        // A leader would fall silent as soon as its lease has run out, and a stall would cost it its office: see `hush.rs`.
+        quorum_loss_probe_interval: None,
         // A restarted leader has forgotten what it had applied: it must be elected to learn what is committed.
         enable_leader_restore: Some(false),
         // A follower whose log goes back has lost its disk: it has to return under another id.

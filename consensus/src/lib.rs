@@ -19,6 +19,7 @@ mod group;
 mod hello;
 mod here;
 mod hub;
+mod hush;
 mod image;
 mod keeper;
 mod lane;

@@ -96,7 +96,7 @@ pub const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
 pub const COMPLAINTS_REMEMBERED: usize = 64;
 
 /// Between two measurements of the round trips to other voters. Ours: as long as the stall that the shortest timing bears,
-/// so that few of those are missed, and a seventh of the heartbeats.
+/// so that few of those are missed, and a third of the heartbeats.
 pub const ROUND_TRIP_EVERY: Duration = Duration::from_millis(100);
 
 /// How long a sign of life may take that a round trip is measured by. Ours: longer than any that elections can follow; what
@@ -115,6 +115,10 @@ pub const ROUND_TRIPS_FIRST: usize = 64;
 /// How long round trips must have been short before silence is borne shorter. Ours: a change costs an election where it
 /// meets the leader, and a network that is quick for a while only would cost one each time.
 pub const SHORTER_AFTER: Duration = Duration::from_secs(60);
+
+/// How long nobody may answer a leader before that is more than a busy machine. Ours: stalls that are borne at all are
+/// shorter. Up to it a leader keeps its office; after it it lets others try.
+pub const STALL_MAX: Duration = Duration::from_secs(1);
 
 /// How long a founding machine may take for an answer. Ours: a disk that syncs slowly. The caller asks again.
 pub const FOUNDING_PATIENCE: Duration = Duration::from_secs(5);

@@ -13,6 +13,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::metrics::RaftMetrics;
 use openraft::network::NetSnapshot;
+use openraft::raft::{VoteRequest, VoteResponse};
 use openraft::{AsyncRuntime, Instant, RaftNetworkFactory, ReadPolicy, ServerState};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -24,7 +25,7 @@ use crate::error::{OpenError, ProposeError};
 use crate::file::{DataFile, FORMAT, Owner};
 use crate::hub::Hub;
 use crate::image::Image;
-use crate::limits::{PROPOSAL_BYTES_MAX, PROPOSALS_MAX};
+use crate::limits::{PROPOSAL_BYTES_MAX, PROPOSALS_MAX, STALL_MAX};
 use crate::log::{Log, Reader};
 use crate::me::Identity;
 use crate::peer::{ClusterId, Peer};
@@ -35,7 +36,7 @@ use crate::status::Age;
 use crate::store::{Builder, State, Store};
 use crate::types::{Answer, Proposal, Raft, Types};
 use crate::writer::{Change, Threads, Writer};
-use crate::{keeper, status};
+use crate::{hush, keeper, status};
 
 /// The least time between two looks whether the member has failed. Ours: a caller learns of it from its call at once.
 const FAILURE_LOOK: Duration = Duration::from_millis(50);
@@ -124,6 +125,7 @@ impl<A: AsyncRuntime> Member<A> {
             refused: Refused::default(),
         });
         drop(A::spawn(keeper::keep(Arc::clone(&member))));
+        drop(A::spawn(hush::keep(Arc::clone(&member))));
         Ok(member)
     }
 
@@ -342,6 +344,22 @@ impl<A: AsyncRuntime> Member<A> {
     pub(crate) fn leads_with_quorum(&self, within: Duration) -> bool {
         let metrics = self.metrics();
         metrics.state == ServerState::Leader && status::since_majority(&metrics).is_some_and(|since| since <= within)
+    }
+
+    /// Says whether this member would vote for another. Who leads would not, also when it was not answered for a moment: the
+    /// library would as soon as its lease has run out.
+    pub(crate) async fn pre_vote(
+        &self,
+        request: VoteRequest<Types<A>>,
+    ) -> Result<VoteResponse<Types<A>>, RaftError<Types<A>>> {
+        #[cfg_attr(not(test), expect(unused_mut, reason = "a test turns a sharp edge on"))]
+        let mut leads = self.leads_with_quorum(STALL_MAX);
+        #[cfg(test)]
+        if crate::tests::edges::is_on(crate::tests::edges::Edge::EasyGrants) {
+            leads = false;
+        }
+        let answer = self.raft().pre_vote(request).await?;
+        Ok(VoteResponse { vote_granted: answer.vote_granted && !leads, ..answer })
     }
 
     /// Whether the one to ask is this member.

@@ -78,6 +78,7 @@ impl<T: Transport, A: AsyncRuntime> Network<T, A> {
             let link = member.control.link(member.address()).await.ok()?;
             let sent = <A::Instant as async_runtime::Instant>::now();
             link.ping().await.ok()?;
+            self.contacts.answered(to.id);
             Some(async_runtime::Instant::elapsed(&sent))
         };
         A::timeout(patience, asking).await.ok()?

@@ -130,11 +130,12 @@ impl<A: AsyncRuntime> Served<A> {
             Kind::Vote | Kind::PreVote => {
                 let request: VoteRequest<Types<A>> = read(&frame.body).map_err(io::Error::other)?;
                 check_vote_request::<A>(&request, self.from).map_err(io::Error::other)?;
-                let raft = self.member.raft();
+                let member = self.member.clone();
                 let asking = async move {
                     let pre_vote = frame.kind == Kind::PreVote;
-                    let response = if pre_vote { raft.pre_vote(request).await } else { raft.vote(request).await };
-                    response.map_err(|error| error.to_string())
+                    let answer =
+                        if pre_vote { member.pre_vote(request).await } else { member.raft().vote(request).await };
+                    answer.map_err(|error| error.to_string())
                 };
                 self.question(frame.id, asking).await;
                 Ok(())

@@ -42,7 +42,7 @@ impl Timing {
     pub const FLOOR: Self = Self {
         election_min: Duration::from_millis(50),
         election_max: Duration::from_millis(100),
-        heartbeat: Duration::from_millis(15),
+        heartbeat: Duration::from_millis(30),
     };
 
     /// Where nothing is known: right for round trips of 20 ms and stalls of 0.4 s. Ours: a busy machine is not taken for a
@@ -64,7 +64,7 @@ impl Timing {
                 heartbeat: Duration::from_millis(heartbeat),
             }
         }
-        [Self::FLOOR, level(100, 20), level(200, 30), level(400, 60), level(800, 240)]
+        [Self::FLOOR, level(100, 30), level(200, 30), level(400, 60), level(800, 240)]
     };
 
     /// The timing of a level, the highest one above [`Timing::LEVELS`] - 1.

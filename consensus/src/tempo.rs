@@ -15,6 +15,7 @@ use openraft::AsyncRuntime;
 
 use crate::limits::{
     ROUND_TRIP_EVERY, ROUND_TRIP_PATIENCE, ROUND_TRIPS_FIRST, ROUND_TRIPS_KEPT, ROUND_TRIPS_MIN, SHORTER_AFTER,
+    STALL_MAX,
 };
 use crate::member::Member;
 use crate::network::Network;
@@ -50,9 +51,6 @@ pub(crate) async fn keep<T: Transport, A: AsyncRuntime>(member: Arc<Member<A>>, 
     }
 }
 
-/// Who was answered by a majority within this time leads. Ours: stalls that are borne at all are shorter.
-const LEADS_WITHIN: Duration = Duration::from_secs(1);
-
 /// What a member is to the others while it thinks about its timing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -63,7 +61,7 @@ pub(crate) enum Place {
 }
 
 fn place<A: AsyncRuntime>(member: &Member<A>) -> Place {
-    if member.leads_with_quorum(LEADS_WITHIN) {
+    if member.leads_with_quorum(STALL_MAX) {
         return Place::Leads;
     }
     match Status::of(member).quorum {

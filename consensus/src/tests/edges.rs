@@ -24,7 +24,9 @@ pub(crate) enum Edge {
     LongSilence,
     NoPreVote,
     RefusedAtOnce,
-    NoProbe,
+    NoHush,
+    EarlyHush,
+    EasyGrants,
     OneInFlight,
     ShortSnapshots,
     LongBackoff,
@@ -53,6 +55,8 @@ pub(crate) fn sharpen(config: &mut Config) {
             Edge::LeaseReads
             | Edge::RefusedAtOnce
             | Edge::OneInFlight
+            | Edge::NoHush
+            | Edge::EasyGrants
             | Edge::LogReversion
             | Edge::UnknownIsFailed
             | Edge::EarlyVotes,
@@ -61,10 +65,9 @@ pub(crate) fn sharpen(config: &mut Config) {
             config.election_timeout_min = plain.election_timeout_min;
             config.election_timeout_max = plain.election_timeout_max;
             config.heartbeat_interval = plain.heartbeat_interval;
-            config.quorum_loss_probe_interval = Some(plain.election_timeout_max * 2);
         }
         Some(Edge::NoPreVote) => config.enable_pre_vote = plain.enable_pre_vote,
-        Some(Edge::NoProbe) => config.quorum_loss_probe_interval = plain.quorum_loss_probe_interval,
+        Some(Edge::EarlyHush) => config.quorum_loss_probe_interval = Some(config.election_timeout_max * 2),
         Some(Edge::ShortSnapshots) => config.install_snapshot_timeout = plain.install_snapshot_timeout,
         Some(Edge::LongBackoff) => config.backoff = plain.backoff,
         Some(Edge::LeaderRestore) => config.enable_leader_restore = plain.enable_leader_restore,
@@ -74,12 +77,14 @@ pub(crate) fn sharpen(config: &mut Config) {
 /// The tests below are worth something: each fails when its edge is turned on.
 #[test]
 fn every_edge_cuts_when_it_is_turned_on() {
-    let edges: [(Edge, fn()); 12] = [
+    let edges: [(Edge, fn()); 14] = [
         (Edge::LeaseReads, reads_are_confirmed_by_a_majority_and_not_by_a_lease),
         (Edge::LongSilence, leadership_moves_at_once_on_a_stop_and_within_200_ms_after_a_crash),
         (Edge::NoPreVote, a_member_that_was_alone_does_not_raise_the_term),
         (Edge::RefusedAtOnce, a_cut_off_leader_names_who_is_missing),
-        (Edge::NoProbe, a_leader_that_reaches_one_voter_does_not_hold_it_back),
+        (Edge::NoHush, a_leader_that_reaches_one_voter_does_not_hold_it_back),
+        (Edge::EarlyHush, super::stalls::a_leader_that_is_answered_late_keeps_its_office),
+        (Edge::EasyGrants, super::stalls::a_leader_votes_for_nobody_before_it_has_been_alone_for_long),
         (Edge::OneInFlight, crate::network::tests::appends_are_sent_while_others_are_under_way),
         (Edge::ShortSnapshots, a_slow_snapshot_arrives),
         (Edge::LongBackoff, a_member_that_comes_back_is_caught_up_at_once),

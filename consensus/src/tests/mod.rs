@@ -12,5 +12,6 @@ mod hostile;
 mod net;
 mod retiming;
 mod simulation;
+mod stalls;
 mod walking;
 mod world;

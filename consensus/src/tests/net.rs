@@ -16,7 +16,7 @@ use openraft::{AsyncRuntime, OptionalSend, RaftNetworkFactory};
 use crate::image::Image;
 use crate::member::Member;
 use crate::peer::{NodeId, Peer};
-use crate::types::{Raft, Snapshot, Types, Vote};
+use crate::types::{Snapshot, Types, Vote};
 
 /// Who can be reached.
 pub(crate) struct Net<A: AsyncRuntime> {
@@ -24,11 +24,18 @@ pub(crate) struct Net<A: AsyncRuntime> {
     cut: Mutex<BTreeSet<(NodeId, NodeId)>>,
     /// Of each message, one way.
     delay: Mutex<Duration>,
+    /// Of answers to appends, beside that: disks that take their time.
+    late: Mutex<Duration>,
 }
 
 impl<A: AsyncRuntime> Net<A> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { members: Mutex::default(), cut: Mutex::default(), delay: Mutex::default() })
+        Arc::new(Self {
+            members: Mutex::default(),
+            cut: Mutex::default(),
+            delay: Mutex::default(),
+            late: Mutex::default(),
+        })
     }
 
     pub(crate) fn plug(&self, id: NodeId, member: &Arc<Member<A>>) {
@@ -55,6 +62,11 @@ impl<A: AsyncRuntime> Net<A> {
         *self.delay.lock().unwrap() = delay;
     }
 
+    /// Lets answers to appends take so long.
+    pub(crate) fn stall(&self, late: Duration) {
+        *self.late.lock().unwrap() = late;
+    }
+
     /// The way out of a member.
     pub(crate) fn from(self: &Arc<Self>, from: NodeId) -> Way<A> {
         Way { net: Arc::clone(self), from }
@@ -70,11 +82,11 @@ impl<A: AsyncRuntime> Net<A> {
         self.members.lock().unwrap().get(&id).cloned()
     }
 
-    pub(crate) fn reach(&self, from: NodeId, to: NodeId) -> Result<Raft<A>, Unreachable<Types<A>>> {
+    pub(crate) fn reach(&self, from: NodeId, to: NodeId) -> Result<Arc<Member<A>>, Unreachable<Types<A>>> {
         if self.cut.lock().unwrap().contains(&(from, to)) {
             return Err(Unreachable::from_string("cut"));
         }
-        self.member(to).map(|member| member.raft()).ok_or_else(|| Unreachable::from_string("gone"))
+        self.member(to).ok_or_else(|| Unreachable::from_string("gone"))
     }
 }
 
@@ -108,13 +120,13 @@ impl<A: AsyncRuntime> Link<A> {
     async fn call<T: Send, F: Future<Output = Option<T>> + Send>(
         &self,
         option: &RPCOption,
-        call: impl FnOnce(Raft<A>) -> F + Send,
+        call: impl FnOnce(Arc<Member<A>>) -> F + Send,
     ) -> Result<T, Unreachable<Types<A>>> {
         let delay = self.net.delay_of_messages();
         let work = async {
             A::sleep(delay).await;
-            let raft = self.net.reach(self.from, self.to)?;
-            let answer = call(raft).await;
+            let member = self.net.reach(self.from, self.to)?;
+            let answer = call(member).await;
             A::sleep(delay).await;
             self.net.reach(self.to, self.from)?;
             answer.ok_or_else(|| Unreachable::from_string("stopped"))
@@ -134,7 +146,13 @@ impl<A: AsyncRuntime> RaftNetworkV2<Types<A>> for Link<A> {
         rpc: AppendEntriesRequest<Types<A>>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types<A>>, RPCError<Types<A>>> {
-        Ok(self.call(&option, |raft| async move { raft.append_entries(rpc).await.ok() }).await?)
+        let late = *self.net.late.lock().unwrap();
+        let append = |member: Arc<Member<A>>| async move {
+            let answer = member.raft().append_entries(rpc).await.ok();
+            A::sleep(late).await;
+            answer
+        };
+        Ok(self.call(&option, append).await?)
     }
 
     async fn vote(
@@ -142,7 +160,7 @@ impl<A: AsyncRuntime> RaftNetworkV2<Types<A>> for Link<A> {
         rpc: VoteRequest<Types<A>>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types<A>>, RPCError<Types<A>>> {
-        Ok(self.call(&option, |raft| async move { raft.vote(rpc).await.ok() }).await?)
+        Ok(self.call(&option, |member| async move { member.raft().vote(rpc).await.ok() }).await?)
     }
 
     async fn pre_vote(
@@ -150,7 +168,7 @@ impl<A: AsyncRuntime> RaftNetworkV2<Types<A>> for Link<A> {
         rpc: VoteRequest<Types<A>>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types<A>>, RPCError<Types<A>>> {
-        Ok(self.call(&option, |raft| async move { raft.pre_vote(rpc).await.ok() }).await?)
+        Ok(self.call(&option, |member| async move { member.pre_vote(rpc).await.ok() }).await?)
     }
 
     async fn full_snapshot(
@@ -165,7 +183,9 @@ impl<A: AsyncRuntime> RaftNetworkV2<Types<A>> for Link<A> {
             bytes.extend_from_slice(&snapshot.snapshot.read(bytes.len() as u64, 100_000).unwrap());
         }
         let copy = Snapshot { meta: snapshot.meta, snapshot: Image::new(bytes.into()) };
-        Ok(self.call(&option, |raft| async move { raft.install_full_snapshot(vote, copy).await.ok() }).await?)
+        Ok(self
+            .call(&option, |member| async move { member.raft().install_full_snapshot(vote, copy).await.ok() })
+            .await?)
     }
 
     async fn transfer_leader(
@@ -173,6 +193,6 @@ impl<A: AsyncRuntime> RaftNetworkV2<Types<A>> for Link<A> {
         req: TransferLeaderRequest<Types<A>>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types<A>>, RPCError<Types<A>>> {
-        Ok(self.call(&option, |raft| async move { raft.handle_transfer_leader(req).await.ok() }).await?)
+        Ok(self.call(&option, |member| async move { member.raft().handle_transfer_leader(req).await.ok() }).await?)
     }
 }
