@@ -160,7 +160,8 @@ async fn a_watch_goes_on_elsewhere_without_gap_and_without_repetition() {
     let watching = async {
         let (mut keys, mut last) = (Vec::new(), Revision(0));
         while keys.len() < 300 {
-            let Some(Record::Page(page)) = seen.next().await else { panic!("no page") };
+            let next = tokio::time::timeout(support::PATIENCE, seen.next()).await.unwrap();
+            let Some(Record::Page(page)) = next else { panic!("no page") };
             for event in page.events {
                 assert!(event.revision > last, "{:?} again", event.key);
                 assert!(matches!(event.what, What::Put { .. }));
@@ -171,8 +172,8 @@ async fn a_watch_goes_on_elsewhere_without_gap_and_without_repetition() {
         }
         keys
     };
-    let ((), keys) = tokio::join!(writing, tokio::time::timeout(support::PATIENCE, watching));
-    assert_eq!(keys.unwrap(), (0..300).map(|number| format!("k{number:03}")).collect::<Vec<_>>());
+    let ((), keys) = tokio::join!(writing, watching);
+    assert_eq!(keys, (0..300).map(|number| format!("k{number:03}")).collect::<Vec<_>>());
 }
 
 #[tokio::test]
