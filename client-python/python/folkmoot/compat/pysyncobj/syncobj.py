@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import abc
-import atexit
 import contextlib
 import logging
 import pickle
@@ -27,6 +26,7 @@ from .log import CALLS_PER_ENTRY, Batch, Callback, GroupLog, Loaded, Removed, Sa
 from .node import Node, TCPNode
 from .replication import SyncObjConsumer, applying, choose, replicated, replicated_sync
 from .state import Snapshots
+from .ticking import LIVE, tick_for_ever
 
 #: What programs import from the module of this name.
 __all__ = [
@@ -164,11 +164,11 @@ class SyncObj(metaclass=_Started):
             return
         self.__snapshots.begin()
         me = weakref.ref(self)
-        self.__thread = threading.Thread(target=_tick_for_ever, args=(me, self.__conf), name="pysyncobj tick", daemon=True)
+        self.__thread = threading.Thread(target=tick_for_ever, args=(me,), name="pysyncobj tick", daemon=True)
         log = self.__log
         log.start()
         weakref.finalize(self, log.close, False)
-        _LIVE.add(self)
+        LIVE.add(self)
         if self.__conf.autoTick:
             self.__thread.start()
 
@@ -177,7 +177,7 @@ class SyncObj(metaclass=_Started):
         sent and not applied, that nobody here will know (UNKNOWN_OUTCOME)."""
         self.__destroyed.set()
         self.__log.close(wait=False)
-        _LIVE.discard(self)
+        LIVE.discard(self)
 
     def destroy_synchronous(self) -> None:
         """Stops taking part, and waits until that is done."""
@@ -191,6 +191,9 @@ class SyncObj(metaclass=_Started):
             self._farewell()
 
     _destroy = destroy
+
+    def _isDestroyed(self) -> bool:
+        return self.__destroyed.is_set()
 
     def _farewell(self) -> None:
         """Tells callers of calls that came to nothing so, when all else has ended."""
@@ -585,28 +588,3 @@ def _call(callback: Optional[Callable[..., Any]], *args: Any) -> None:
             callback(*args)
         except Exception:
             _log.exception("pysyncobj: a callback raised")
-
-
-def _tick_for_ever(me: Callable[[], Optional[SyncObj]], conf: SyncObjConf) -> None:
-    """The tick thread. It ends with the object, which nothing here keeps alive."""
-    while True:
-        tick = me()
-        if tick is None:
-            return
-        if tick._SyncObj__destroyed.is_set():  # type: ignore[attr-defined]
-            tick._farewell()
-            return
-        try:
-            tick._onTick(conf.autoTickPeriod)
-        except Exception:
-            _log.exception("pysyncobj: the tick raised")
-        del tick
-
-
-_LIVE: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-@atexit.register
-def _destroy_all() -> None:
-    for each in list(_LIVE):
-        each.destroy_synchronous()
