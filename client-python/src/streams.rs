@@ -137,10 +137,11 @@ impl<S: Source> Feed<S> {
                 None => return Ok(false),
             }
         }
-        while self.ready().len() < most {
+        let mut ready = self.ready();
+        while ready.len() < most {
             let next = pin!(source.next()).poll(&mut Context::from_waker(Waker::noop()));
             match next {
-                Poll::Ready(Ok(Some(record))) => self.ready().push_back(record),
+                Poll::Ready(Ok(Some(record))) => ready.push_back(record),
                 Poll::Ready(Ok(None)) => return Ok(false),
                 // An error comes again to who asks again; first what came before it.
                 Poll::Ready(Err(_)) | Poll::Pending => break,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use folkmoot_client::{
     Coordinate, EventRecord, HandlerInfo, HandlersResponse, KeyResponse, Member, QueryAnswer, StatsResponse, Text,
 };
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
@@ -42,6 +43,13 @@ plain!(bool, u8, u16, u32, u64, usize, i64, f64, String, &'static str);
 impl Answer for () {
     fn answer(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         Ok(py.None().into_bound(py))
+    }
+}
+
+/// Of words that come by the thousand.
+impl Answer for Py<PyString> {
+    fn answer(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        Ok(self.into_bound(py).into_any())
     }
 }
 
@@ -147,10 +155,12 @@ impl Answer for EventRecord {
         match self {
             Self::Members(event) => record!(py; event.event, event.members),
             Self::User(event) => {
-                record!(py; "user", event.name, event.payload.unwrap_or_default(), event.ltime, event.coalesce)
+                let kind = intern!(py, "user").clone().unbind();
+                record!(py; kind, event.name, event.payload.unwrap_or_default(), event.ltime, event.coalesce)
             }
             Self::Query(event) => {
-                record!(py; "query", event.id, event.name, event.payload.unwrap_or_default(), event.ltime)
+                let kind = intern!(py, "query").clone().unbind();
+                record!(py; kind, event.id, event.name, event.payload.unwrap_or_default(), event.ltime)
             }
         }
     }

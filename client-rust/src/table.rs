@@ -1,6 +1,7 @@
 //! Who waits for what on a connection: sequence number to waiter. No I/O; the connection's task feeds it objects.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -82,6 +83,17 @@ pub(crate) enum Waiter {
     Opening { reply: oneshot::Sender<Result<Reply, Unanswered>>, sink: Sink, progress: Arc<Progress> },
     /// Records.
     Open { sink: Sink, progress: Arc<Progress> },
+}
+
+impl Waiter {
+    /// Whether a header with this error text has a body behind it.
+    fn expects_body(&self, error: &Text) -> bool {
+        match self {
+            Self::Call { command, .. } => command.is_followed_by_body(error),
+            Self::Opening { .. } => false,
+            Self::Open { .. } => error.is_empty(),
+        }
+    }
 }
 
 /// What the next object on the wire is.
@@ -188,12 +200,11 @@ impl Table {
         if header.error == *texts::UNSUPPORTED_COMMAND {
             inner.close_behind(header.seq);
         }
-        let Some(waiter) = inner.waiters.remove(&header.seq) else { return Ok(Expected::Header) };
-        match waiter {
-            Waiter::Call { command, .. } if command.is_followed_by_body(&header.error) => {
-                inner.waiters.insert(header.seq, waiter);
-                return Ok(Expected::Body(header));
-            }
+        let Entry::Occupied(place) = inner.waiters.entry(header.seq) else { return Ok(Expected::Header) };
+        if place.get().expects_body(&header.error) {
+            return Ok(Expected::Body(header));
+        }
+        match place.remove() {
             Waiter::Call { reply, .. } => {
                 let _ = reply.send(Ok(Reply { error: header.error, body: None }));
             }
@@ -203,13 +214,9 @@ impl Table {
                 }
                 let _ = reply.send(Ok(Reply { error: header.error, body: None }));
             }
-            Waiter::Open { progress, .. } if !header.error.is_empty() => {
+            Waiter::Open { progress, .. } => {
                 progress.finished.store(true, Ordering::Release);
                 *progress.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(header.error);
-            }
-            Waiter::Open { .. } => {
-                inner.waiters.insert(header.seq, waiter);
-                return Ok(Expected::Body(header));
             }
         }
         Ok(Expected::Header)
@@ -217,26 +224,24 @@ impl Table {
 
     fn take_body(&self, header: ResponseHeader, object: &[u8]) -> Result<(), Error> {
         let mut inner = self.lock();
-        let Some(waiter) = inner.waiters.remove(&header.seq) else { return Ok(()) };
-        match waiter {
-            Waiter::Call { reply, .. } | Waiter::Opening { reply, .. } => {
-                let body = Some(Bytes::copy_from_slice(object));
-                let _ = reply.send(Ok(Reply { error: header.error, body }));
-            }
-            Waiter::Open { sink, progress } => {
-                if let Sink::Backup(queue) = &sink {
-                    let record = BackupRecord::decode(object).map_err(protocol_error)?;
-                    if record.last {
-                        progress.finished.store(true, Ordering::Release);
-                    }
-                    if let Err(mpsc::error::TrySendError::Full(record)) = queue.try_send(record) {
-                        inner.held = Some((queue.clone(), record));
-                    }
+        let Inner { waiters, held, .. } = &mut *inner;
+        let Entry::Occupied(place) = waiters.entry(header.seq) else { return Ok(()) };
+        if let Waiter::Open { sink, progress } = place.get() {
+            if let Sink::Backup(queue) = sink {
+                let record = BackupRecord::decode(object).map_err(protocol_error)?;
+                if record.last {
+                    progress.finished.store(true, Ordering::Release);
                 }
-                if deliver(&sink, &progress, object)? {
-                    inner.waiters.insert(header.seq, Waiter::Open { sink, progress });
+                if let Err(mpsc::error::TrySendError::Full(record)) = queue.try_send(record) {
+                    *held = Some((queue.clone(), record));
                 }
             }
+            if !deliver(sink, progress, object)? {
+                place.remove();
+            }
+        } else if let Waiter::Call { reply, .. } | Waiter::Opening { reply, .. } = place.remove() {
+            let body = Some(Bytes::copy_from_slice(object));
+            let _ = reply.send(Ok(Reply { error: header.error, body }));
         }
         Ok(())
     }

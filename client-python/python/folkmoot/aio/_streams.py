@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Deque, Generic, Optional, Tuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Deque, Generic, List, Optional, Tuple, TypeVar, Union
 
 from .. import _reading
 from ..codecs import Codec
@@ -24,7 +24,8 @@ BATCH = 512
 class Stream(AsyncIterator[T], Generic[T]):
     """Records as they come: an iterator, and a context manager that closes it. One reader at a time."""
 
-    def __init__(self, records: Records[Any], read: Callable[[Any], T]) -> None:
+    def __init__(self, records: Records[Any], read: Optional[Callable[[Any], T]] = None) -> None:
+        """``read`` makes a record of what waits when it is handed out; without it, records wait as they are."""
         self._records = records
         self._read = read
         self._ready: Deque[Any] = deque()
@@ -36,7 +37,8 @@ class Stream(AsyncIterator[T], Generic[T]):
     async def __anext__(self) -> T:
         if self._closed or (not self._ready and not await self._fill(None)):
             raise StopAsyncIteration
-        return self._read(self._ready.popleft())
+        record = self._ready.popleft()
+        return record if self._read is None else self._read(record)
 
     async def next(self, timeout: Optional[float] = None) -> Optional[T]:
         """The next record; ``None`` at the end. Waits at most ``timeout`` seconds; nothing is lost when they are over.
@@ -45,7 +47,8 @@ class Stream(AsyncIterator[T], Generic[T]):
         """
         if self._closed or (not self._ready and not await self._fill(timeout)):
             return None
-        return self._read(self._ready.popleft())
+        record = self._ready.popleft()
+        return record if self._read is None else self._read(record)
 
     @property
     def dropped(self) -> int:
@@ -69,15 +72,19 @@ class Stream(AsyncIterator[T], Generic[T]):
 
     async def _fill(self, timeout: Optional[float]) -> bool:
         """Waits for records; false at the end."""
-        self._ready.extend(await complete(self._records.next_batch(BATCH), timeout))
+        self._ready.extend(self._take(await complete(self._records.next_batch(BATCH), timeout)))
         return bool(self._ready)
+
+    def _take(self, batch: List[Any]) -> List[Any]:
+        """What is to wait of a batch, which is not empty unless this is the end."""
+        return batch
 
 
 class Events(Stream[Event]):
     """Events as they come, also over a lost connection: see :meth:`Client.stream`."""
 
     def __init__(self, core: Core, filter: str, records: Records[Any]) -> None:
-        super().__init__(records, _reading.event)
+        super().__init__(records)
         self._core = core
         self._filter = filter
         self._lost = False
@@ -109,6 +116,9 @@ class Events(Stream[Event]):
         self._tell(reconnected=True)
         return True
 
+    def _take(self, batch: List[Any]) -> List[Any]:
+        return _reading.events(batch)
+
     def _tell(self, *, reconnected: bool) -> None:
         dropped = self.dropped
         self._ready.append(Gap("gap", reconnected, dropped - self._told))
@@ -126,14 +136,14 @@ class Lines(Stream[str]):
     """Lines of the agent's log: see :meth:`Client.monitor`."""
 
     def __init__(self, records: Records[str]) -> None:
-        super().__init__(records, str)
+        super().__init__(records)
 
 
 class Watch(Stream[Union[Change, Resync]]):
     """Changes, each once and in order, also over lost connections: see :meth:`Client.watch` and :meth:`Kv.watch`."""
 
     def __init__(self, records: Records[Any], codec: Optional[Codec[Any]], after: Optional[int]) -> None:
-        super().__init__(records, self._take)
+        super().__init__(records, self._hand_out)
         self._codec = codec
         self._through = after
 
@@ -153,7 +163,7 @@ class Watch(Stream[Union[Change, Resync]]):
                 self._ready.extend((change, through) for change in changes[-1:])
         return bool(batch)
 
-    def _take(self, raw: Tuple[Any, Optional[int]]) -> Union[Change, Resync]:
+    def _hand_out(self, raw: Tuple[Any, Optional[int]]) -> Union[Change, Resync]:
         change, through = raw
         if through is not None:
             self._through = through
