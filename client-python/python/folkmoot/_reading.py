@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar, cast
 
 from .codecs import Codec
 from .results import (
@@ -47,8 +47,7 @@ N = TypeVar("N", bound=Tuple[Any, ...])
 
 def _maker(kind: Type[N]) -> Callable[[Any], N]:
     """As its ``_make``, but without Python's code for each: for what comes by the thousand."""
-    new: Any = tuple.__new__
-    made: Callable[[Any], N] = partial(new, kind)
+    made: Callable[[Any], N] = partial(cast(Any, tuple).__new__, kind)
     return made
 
 
