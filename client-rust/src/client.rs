@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::connection::{Connection, decode_body, succeeded};
 use crate::coordination::Identities;
 use crate::error::{ConnectError, Error};
-use crate::limits::RECONNECT_LONGEST;
+use crate::limits::{CLUSTER_TIMEOUT, RECONNECT_LONGEST, SERF_TIMEOUT};
 use crate::options::{ConnectOptions, Notice, Reconnect};
 use crate::table::{Reply, Unanswered};
 
@@ -72,6 +72,11 @@ impl Client {
 
     pub(crate) fn call_timeout(&self) -> Option<Duration> {
         self.call_timeout
+    }
+
+    /// Time for the reply to one of Serf's commands.
+    pub(crate) fn time_for(&self, command: Command) -> Duration {
+        self.call_timeout.unwrap_or(if asks_the_cluster(command) { CLUSTER_TIMEOUT } else { SERF_TIMEOUT })
     }
 
     pub(crate) fn options(&self) -> &ConnectOptions {
@@ -162,7 +167,7 @@ impl Client {
     /// else was answered each time.
     pub(crate) async fn exchange(&self, request: Request) -> Result<(Command, Reply), Error> {
         let command = request.command();
-        let limit = self.call_timeout;
+        let limit = Some(self.time_for(command));
         let mut again = self.reconnects();
         loop {
             let connection = self.connection().await?;
@@ -190,6 +195,12 @@ fn is_question(command: Command) -> bool {
     matches!(command, Command::Agent(Members | Stats | GetCoordinate | HandlersList | ListKeys))
 }
 
+/// Whether the agent answers when its cluster has.
+fn asks_the_cluster(command: Command) -> bool {
+    use folkmoot_proto::AgentCommand::{InstallKey, Join, Leave, ListKeys, RemoveKey, UseKey};
+    matches!(command, Command::Agent(Join | Leave | InstallKey | UseKey | RemoveKey | ListKeys))
+}
+
 /// Tries each address once, from `start` on; the first failure is the one reported.
 async fn dial_any(
     options: &ConnectOptions,
@@ -210,4 +221,34 @@ async fn dial_any(
         }
     }
     Err(first_failure.unwrap_or(ConnectError::MissingAddress.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_agent::FakeAgent;
+
+    #[tokio::test]
+    async fn an_agent_that_lives_and_is_silent_is_not_waited_for_without_end() {
+        let agent = FakeAgent::start([]).await;
+        let client = agent.client().await;
+        agent.fall_silent();
+        tokio::time::pause();
+        let begun = Instant::now();
+        assert!(matches!(client.members().await, Err(Error::Timeout { .. })));
+        assert_eq!(begun.elapsed().as_secs(), SERF_TIMEOUT.as_secs());
+        assert!(matches!(client.stream("*").await, Err(Error::Timeout { .. })));
+        assert_eq!(begun.elapsed().as_secs(), 2 * SERF_TIMEOUT.as_secs());
+        let begun = Instant::now();
+        assert!(matches!(client.join(["10.0.0.1"], false).await, Err(Error::Timeout { .. })));
+        assert_eq!(begun.elapsed().as_secs(), CLUSTER_TIMEOUT.as_secs());
+    }
+    #[tokio::test]
+    async fn a_stream_that_a_silent_agent_does_not_stop_is_left() {
+        let agent = FakeAgent::start([]).await;
+        let stream = agent.client().await.stream("*").await.unwrap();
+        agent.fall_silent();
+        tokio::time::pause();
+        assert!(matches!(stream.stop().await, Err(Error::Timeout { .. } | Error::Closed)));
+    }
 }

@@ -60,6 +60,14 @@ pub const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 /// The longest of these pauses. Ours.
 pub const BACKOFF_LONGEST: Duration = Duration::from_secs(1);
 
+/// Time for the answer to one of Serf's commands that an agent answers by itself; then [`crate::Error::Timeout`]. Ours: as
+/// [`COORDINATION_TIMEOUT`], far beyond what an agent takes that is not stopped.
+pub const SERF_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The same of those that ask the whole cluster: join, leave, and changes of keys. Ours: minutes, in a big cluster whose
+/// members do not all answer.
+pub const CLUSTER_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Time for the answer to a coordination call, with all its attempts; then [`crate::Error::Timeout`]. Ours: several
 /// elections of a leader.
 pub const COORDINATION_TIMEOUT: Duration = Duration::from_secs(30);

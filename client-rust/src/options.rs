@@ -17,10 +17,10 @@ pub struct ConnectOptions {
     pub auth_key: Text,
     /// Time to reach an agent, and again for its greeting; [`DIAL_TIMEOUT`] by default.
     pub dial_timeout: Duration,
-    /// Time to wait for the reply to each call. `None`, the default, waits for Serf's commands as long as the connection
-    /// lives, because a join or a leave of a big cluster may take minutes, and for coordination
-    /// [`crate::limits::COORDINATION_TIMEOUT`]. Calls that wait for something (a lock, an item) have this time on top of
-    /// their own.
+    /// Time to wait for the reply to each call. `None`, the default: [`crate::limits::CLUSTER_TIMEOUT`] for a join, a leave and
+    /// the keys of the gossip, [`crate::limits::SERF_TIMEOUT`] for Serf's other commands, and for coordination
+    /// [`crate::limits::COORDINATION_TIMEOUT`]; [`Duration::MAX`] waits as long as the connection lives. Calls that wait for
+    /// something (a lock, an item) have this time on top of their own.
     pub call_timeout: Option<Duration>,
     /// What happens when the connection is lost.
     pub reconnect: Reconnect,
@@ -108,6 +108,13 @@ impl ConnectOptions {
     #[must_use]
     pub fn auth_key(mut self, key: impl Into<Text>) -> Self {
         self.auth_key = key.into();
+        self
+    }
+
+    /// With another time for each call.
+    #[must_use]
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = Some(timeout);
         self
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::client::Client;
 use crate::connection::{Connection, Pending, succeeded};
 use crate::error::Error;
-use crate::limits::RECORD_QUEUE;
+use crate::limits::{RECORD_QUEUE, SERF_TIMEOUT};
 use crate::table::{Progress, Sink, Unanswered, Waiter};
 
 /// Whether receivers may see only the newest user event of a name.
@@ -154,7 +154,7 @@ impl Client {
             let seq = connection.send(&request, waiter).await?;
             // From here on dropping it cleans up, also when the caller gives up waiting.
             let subscription = Subscription { connection, seq, records, progress, failed: false };
-            match Pending::new(command, answer).wait(self.call_timeout()).await {
+            match Pending::new(command, answer).wait(Some(self.time_for(command))).await {
                 Err(Unanswered::Unread) if self.reconnects() => {}
                 replied => {
                     let refused = succeeded(command, &replied?.error);
@@ -189,14 +189,14 @@ impl<T> Subscription<T> {
         self.progress.dropped.load(Ordering::Relaxed)
     }
 
-    /// Stops it and waits until the agent has taken note.
+    /// Stops it and waits until the agent has taken note, at most [`SERF_TIMEOUT`].
     ///
     /// # Errors
-    /// [`Error::Closed`] and its like.
+    /// [`Error::Closed`], [`Error::Timeout`] and their like.
     pub async fn stop(self) -> Result<(), Error> {
         self.progress.finished.store(true, Ordering::Release);
         let request = Request::from(AgentRequest::Stop(StopRequest { stop: self.seq }));
-        let reply = self.connection.start(&request).await?.wait(None).await?;
+        let reply = self.connection.start(&request).await?.wait(Some(SERF_TIMEOUT)).await?;
         succeeded(request.command(), &reply.error)
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
 
 use bytes::Bytes;
 use folkmoot_client::{Client, ConnectOptions, Reconnect, Text};
@@ -23,9 +24,10 @@ pub(super) fn with_connection(own: &[FlagDefinition]) -> Vec<FlagDefinition> {
     own.iter().copied().chain(connection).collect()
 }
 
-/// Connects as flags and environment say. Flags win, also empty ones.
+/// Connects as flags and environment say. Flags win, also empty ones. Serf's commands take as long as the agent does.
 pub(super) async fn connect(flags: &Parsed) -> Result<Client, Failure> {
-    let connected = Client::connect(&options(flags).reconnect(Reconnect::Never)).await;
+    let options = options(flags).reconnect(Reconnect::Never).call_timeout(Duration::MAX);
+    let connected = Client::connect(&options).await;
     connected.map_err(Failure::during("Error connecting to Serf agent"))
 }
 

@@ -60,7 +60,7 @@ def connect(
     * ``addresses``: ``host:port`` or ``unix:///path``; without any, ``127.0.0.1:7373``.
     * ``auth_key``: the agents' ``rpc_auth``.
     * ``timeout``: seconds for each call that names none. What a call may wait for (a lock, an item) comes on top. ``None``:
-      30 for coordination, for Serf's commands without end.
+      30. What asks the whole cluster (``join``, ``leave``, keys of the gossip) has a time of its own.
     * ``connect_timeout``: seconds to reach an agent, and again for its greeting.
     * ``reconnect``: seconds for which a call looks for an agent when the connection was lost; ``None``: it does not.
     * ``client_ttl``: seconds of silence after which the cluster forgets this client and what it holds.

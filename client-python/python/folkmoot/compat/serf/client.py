@@ -34,7 +34,8 @@ class Client(threading.local):
 
     Every command is a method that takes the arguments of Serf's RPC and returns the client: `client.members().join(
     Existing=['10.0.0.1'], Replay=False).request()`. A broken connection is replaced, and what was not answered is asked
-    again, on at most three connections in a row that bring no answer; with `auto_reconnect` hosts are tried again and again, `stop_reconnect_nth_failed` times (0: without end).
+    again, on at most three connections in a row that bring no answer; with `auto_reconnect` hosts are tried again and again,
+    `stop_reconnect_nth_failed` times (0: without end).
     """
 
     def __init__(
