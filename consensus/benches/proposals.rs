@@ -105,8 +105,10 @@ async fn fill(group: Group, left: Arc<AtomicU64>) {
 }
 
 async fn register(group: &Group) -> Option<ClientId> {
-    let ttl = Ttl::try_from(600_000).ok()?;
-    let Ok(Reply::Registered(client)) = group.propose(Command::RegisterClient { ttl }).await else { return None };
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    let (client, ttl) = (ClientId(DRAWN.fetch_add(1, Ordering::Relaxed) + 1), Ttl::try_from(600_000).ok()?);
+    let register = Command::RegisterClient { client, ttl };
+    let Ok(Reply::Registered(client)) = group.propose(register).await else { return None };
     Some(client)
 }
 

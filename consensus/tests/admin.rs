@@ -78,7 +78,8 @@ async fn an_agent_of_another_group_is_refused_and_told_why() {
     let stranger = world.open(|_| ()).await;
     stranger.group.join(ClusterId(78)).await.unwrap();
     let access = stranger.access.clone();
-    let register = folkmoot_coordination::Command::RegisterClient { ttl: 1000.try_into().unwrap() };
+    let client = folkmoot_coordination::ClientId(1);
+    let register = folkmoot_coordination::Command::RegisterClient { client, ttl: 1000.try_into().unwrap() };
     let error = access.call(register, soon()).await.unwrap_err();
     let reason = "is of group 000000000000004e, this member is of group 000000000000004d";
     assert!(matches!(&error, CallError::Refused(text) if text.contains(reason)), "{error}");
@@ -170,6 +171,7 @@ async fn hostile_streams_end_and_harm_nobody() {
         }
     }
     // A proposal that cannot be read is answered, and the stream goes on: the ping behind it is answered too.
+    let unread = format!("version 99 of the encoding, this program reads {}", folkmoot_coordination::COMMAND_VERSION);
     let (mut ours, theirs) = tokio::io::duplex(1 << 20);
     let serving = member.clone();
     let served = tokio::spawn(async move { serving.serve(theirs).await });
@@ -180,7 +182,7 @@ async fn hostile_streams_end_and_harm_nobody() {
     let both = |answer: &[u8]| {
         let pong = [0, 0, 0, 9, 36, 0, 0, 0, 0, 0, 0, 0, 8];
         answer.windows(pong.len()).any(|bytes| bytes == pong)
-            && String::from_utf8_lossy(answer).contains("version 99 of the encoding, this program reads 1")
+            && String::from_utf8_lossy(answer).contains(&unread)
     };
     while !both(&answer) {
         assert_ne!(ours.read_buf(&mut answer).await.unwrap(), 0, "{answer:?}");

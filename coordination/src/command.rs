@@ -25,8 +25,11 @@ pub struct Entry {
 pub enum Command {
     /// Lets time pass: the leader proposes it when [`crate::Machine::next_expiry`] is reached and nothing else comes.
     Tick,
-    /// Makes a client: [`Reply::Registered`]. A lost answer leaves a client that expires.
+    /// Makes a client: [`Reply::Registered`]. One that is registered stays as it is, and has given a sign of life.
     RegisterClient {
+        /// A number that no other client ever had, here or in another group: drawn at random, because a client may outlive
+        /// its group and find another one where it was.
+        client: ClientId,
         /// Silence after which it is forgotten; each of its requests is a sign of life.
         ttl: Ttl,
     },

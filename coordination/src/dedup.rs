@@ -22,6 +22,13 @@ pub(crate) enum Admission {
     Answer(Reply),
 }
 
+/// What a registration found.
+pub(crate) enum Registration {
+    New,
+    /// It was registered: the answer of the first time was lost.
+    Again,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Client {
     ttl: Ttl,
@@ -31,6 +38,13 @@ struct Client {
 }
 
 impl Client {
+    /// Notes a sign of life.
+    fn live(&mut self, now: TimeMs, id: ClientId, leases: &mut Leases) {
+        let expires = now.after(self.ttl.span());
+        leases.reset(Some(self.expires), Some(expires), Deadline::Client(id));
+        self.expires = expires;
+    }
+
     fn reply_bytes(&self) -> usize {
         self.replies.values().map(Reply::weight).fold(0, usize::saturating_add)
     }
@@ -62,7 +76,11 @@ impl Clients {
         client: ClientId,
         ttl: Ttl,
         leases: &mut Leases,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Registration, Refusal> {
+        if let Some(known) = self.clients.get_mut(&client) {
+            known.live(now, client, leases);
+            return Ok(Registration::Again);
+        }
         if self.clients.len() >= CLIENTS_MAX {
             return Err(Refusal::TooMany(Thing::Clients, CLIENTS_MAX as u64));
         }
@@ -70,7 +88,7 @@ impl Clients {
         leases.reset(None, Some(expires), Deadline::Client(client));
         let replies = BTreeMap::new();
         self.clients.insert(client, Client { ttl, expires, acknowledged_below: RequestId(0), replies });
-        Ok(())
+        Ok(Registration::New)
     }
 
     /// Notes a sign of life and an acknowledgement, and says what to do with the request.
@@ -84,9 +102,7 @@ impl Clients {
         let Some(client) = self.clients.get_mut(&ticket.client) else {
             return Admission::Answer(Reply::Refused(Refusal::ClientExpired));
         };
-        let expires = now.after(client.ttl.span());
-        leases.reset(Some(client.expires), Some(expires), Deadline::Client(ticket.client));
-        client.expires = expires;
+        client.live(now, ticket.client, leases);
         if acknowledged_below > client.acknowledged_below {
             client.acknowledged_below = acknowledged_below;
             let kept = client.replies.split_off(&acknowledged_below);

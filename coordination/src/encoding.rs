@@ -7,9 +7,9 @@ use crate::command::{Change, Command, Entry, Query, Reply};
 use crate::error::RestoreError;
 
 /// Version in front of an encoded [`Entry`].
-pub const ENTRY_VERSION: u8 = 1;
+pub const ENTRY_VERSION: u8 = 2;
 /// Version in front of an encoded [`Command`].
-pub const COMMAND_VERSION: u8 = 1;
+pub const COMMAND_VERSION: u8 = 2;
 /// Version in front of an encoded [`Query`].
 pub const QUERY_VERSION: u8 = 1;
 /// Version in front of an encoded [`Reply`].

@@ -30,11 +30,11 @@
 //! * **Ownership**: what a client makes depends on a session it names, or on the client itself, and ends with it.
 //!
 //! ```
-//! use folkmoot_coordination::{Command, Entry, LogIndex, Machine, Reply, TimeMs, Ttl, WallMs};
+//! use folkmoot_coordination::{ClientId, Command, Entry, LogIndex, Machine, Reply, TimeMs, Ttl, WallMs};
 //!
 //! let mut machine = Machine::new();
 //! let mut changes = Vec::new();
-//! let command = Command::RegisterClient { ttl: Ttl::try_from(60_000)? };
+//! let command = Command::RegisterClient { client: ClientId(7), ttl: Ttl::try_from(60_000)? };
 //! let entry = Entry { time: TimeMs(5), wall: WallMs(1_700_000_000_000), command };
 //! assert!(matches!(machine.apply(LogIndex(1), &entry, &mut changes), Reply::Registered(_)));
 //! assert_eq!(machine.next_expiry(), Some(TimeMs(60_005)));

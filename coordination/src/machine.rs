@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::command::{Cause, Change, Command, Entry, Query, Reply, Request};
-use crate::dedup::{Admission, Clients};
+use crate::dedup::{Admission, Clients, Registration};
 use crate::encoding::versioned;
 use crate::error::{Argument, Refusal, RestoreError};
 use crate::lease::Deadline;
 use crate::limits::{EXPIRIES_PER_ENTRY, REVISION_RAISE_MAX};
 use crate::objects::Objects;
 use crate::step::{Index, Step};
-use crate::types::{ClientId, LogIndex, Owner, Revision, Ticket, TimeMs, WallMs};
+use crate::types::{LogIndex, Owner, Revision, Ticket, TimeMs, WallMs};
 use crate::watch::History;
 
 /// Version in front of a snapshot.
@@ -69,12 +69,13 @@ impl Machine {
         }
         let reply = match &entry.command {
             Command::Tick => Reply::Done,
-            Command::RegisterClient { ttl } => {
-                let client = ClientId(self.revision.next().0);
-                let registered = self.clients.register(self.time, client, *ttl, &mut self.index.leases);
-                registered.map_or_else(Reply::Refused, |()| {
-                    self.revision = Revision(client.0);
-                    Reply::Registered(client)
+            Command::RegisterClient { client, ttl } => {
+                let registered = self.clients.register(self.time, *client, *ttl, &mut self.index.leases);
+                registered.map_or_else(Reply::Refused, |registration| {
+                    if let Registration::New = registration {
+                        self.revision = self.revision.next();
+                    }
+                    Reply::Registered(*client)
                 })
             }
             Command::NodeGone { node } => {

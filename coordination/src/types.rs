@@ -36,7 +36,7 @@ number!(
     Revision
 );
 number!(
-    /// A registered client: the revision of its registration.
+    /// A registered client: a number that is drawn for it, see [`crate::Command::RegisterClient`].
     ClientId
 );
 number!(

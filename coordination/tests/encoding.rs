@@ -34,7 +34,7 @@ fn lived(seed: u64) -> Lived {
     let (mut commands, mut replies, mut changes) = (vec![], vec![], vec![]);
     for index in 0..300 {
         let command = match index {
-            0..3 => Command::RegisterClient { ttl: generator.ttl(1_000_000) },
+            0..3 => Command::RegisterClient { client: ClientId(1 + index), ttl: generator.ttl(1_000_000) },
             50 => Command::NodeGone { node: generator.node() },
             100 => Command::Compact { revision: Revision(20) },
             200 => Command::RaiseRevision { revision: Revision(1 << 40) },

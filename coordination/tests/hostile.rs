@@ -18,7 +18,7 @@ fn lived(seed: u64) -> (Machine, Vec<Entry>) {
     let mut generator = Generator::new(seed);
     for index in 0..600 {
         let command = if index < 3 {
-            Command::RegisterClient { ttl: generator.ttl(1_000_000) }
+            Command::RegisterClient { client: ClientId(1 + index), ttl: generator.ttl(1_000_000) }
         } else {
             let (client, request) = (ClientId(1 + index % 3), RequestId(index));
             let operation = generator.operation(request);

@@ -44,6 +44,37 @@ fn a_retry_gets_the_first_reply_and_changes_nothing() {
 }
 
 #[test]
+fn a_client_of_another_group_acknowledges_nothing_and_is_answered_nothing_of_others() {
+    let (mut gone, mut world) = (Fixture::new(), Fixture::drawing_from(1 << 40));
+    let stray = gone.client();
+    for _ in 0..9 {
+        gone.ask(stray, Operation::KeepAlive);
+    }
+    let client = world.client();
+    let first = world.request(client, Operation::Counter(key("c"), CounterCommand::Add(1)));
+    let answered = world.apply(Command::Client(first.clone()));
+    let mut late = gone.request(stray, Operation::Counter(key("c"), CounterCommand::Add(1)));
+    late.acknowledged_below = late.request;
+    assert_eq!(world.apply(Command::Client(late)), Reply::Refused(Refusal::ClientExpired));
+    assert_eq!(world.apply(Command::Client(first)), answered, "and not stale");
+}
+
+#[test]
+fn a_registration_that_is_sent_again_changes_nothing_but_the_time_of_expiry() {
+    let mut world = Fixture::new();
+    let client = world.client_for(100);
+    let add = world.request(client, Operation::Counter(key("c"), CounterCommand::Add(1)));
+    let added = world.apply(Command::Client(add.clone()));
+    let revision = world.machine.revision();
+    world.time = 99;
+    let register = Command::RegisterClient { client, ttl: ttl(100) };
+    assert_eq!(world.apply(register), Reply::Registered(client));
+    assert_eq!((world.machine.revision(), world.machine.usage().clients), (revision, 1));
+    world.tick(198);
+    assert_eq!(world.apply(Command::Client(add)), added);
+}
+
+#[test]
 fn a_waiting_call_asked_again_gets_its_outcome() {
     let mut world = Fixture::new();
     let client = world.client();
@@ -60,7 +91,7 @@ fn a_waiting_call_asked_again_gets_its_outcome() {
 fn a_client_that_was_silent_too_long_is_not_served() {
     let mut world = Fixture::new();
     assert_eq!(refusal(&world.ask(ClientId(7), Operation::KeepAlive)), &Refusal::ClientExpired);
-    let Reply::Registered(client) = world.apply(Command::RegisterClient { ttl: ttl(100) }) else { panic!() };
+    let client = world.client_for(100);
     world.ask(client, acquire("l", Mode::Lock, None, None, Patience::None));
     world.time = 99;
     assert_eq!(world.ask(client, Operation::KeepAlive), Reply::Done);

@@ -59,6 +59,8 @@ struct World {
     naive: Naive,
     observer: Observer,
     clients: Vec<Client>,
+    /// The last client's number.
+    drawn: u64,
     index: u64,
     time: u64,
 }
@@ -72,6 +74,7 @@ impl World {
             naive: Naive::default(),
             observer: Observer::default(),
             clients: Vec::new(),
+            drawn: 0,
             index: 0,
             time: 0,
         }
@@ -105,8 +108,8 @@ impl World {
     fn command(&mut self) -> Command {
         self.pass_time();
         if self.clients.len() < 3 {
-            let ttl = 300 + self.generator.random.below(500);
-            return Command::RegisterClient { ttl: ttl.try_into().unwrap() };
+            self.drawn += 1;
+            return self.register(ClientId(self.drawn));
         }
         match self.generator.random.below(60) {
             0 => return Command::Tick,
@@ -120,6 +123,11 @@ impl World {
             }
             4 => return Command::ConnectionGone { session: self.generator.known_session() },
             5 | 6 => return self.caller_gone(),
+            // The answer of the first time was lost; it may have expired since.
+            7 => {
+                let client = ClientId(1 + self.generator.random.below(self.drawn));
+                return self.register(client);
+            }
             _ => {}
         }
         let place = self.generator.random.below(3) as usize;
@@ -143,6 +151,11 @@ impl World {
             client.sent.remove(0);
         }
         Command::Client(request)
+    }
+
+    fn register(&mut self, client: ClientId) -> Command {
+        let ttl = 300 + self.generator.random.below(500);
+        Command::RegisterClient { client, ttl: ttl.try_into().unwrap() }
     }
 
     /// One of the last calls of a client is given up, whether it waits or not.
@@ -183,7 +196,9 @@ impl World {
 
     /// Registered clients join; one that has expired is given up.
     fn learn_clients(&mut self, reply: &Reply) {
-        if let Reply::Registered(id) = reply {
+        if let Reply::Registered(id) = reply
+            && !self.clients.iter().any(|client| client.id == *id)
+        {
             self.clients.push(Client { id: *id, next: 0, acknowledged: 0, sent: Vec::new() });
         }
         if *reply == Reply::Refused(folkmoot_coordination::Refusal::ClientExpired) {

@@ -119,7 +119,7 @@ fn what_is_bound_to_a_session_ends_with_it() {
 #[test]
 fn a_renewed_session_lives_on_and_ends_with_its_client() {
     let mut world = Fixture::new();
-    let Reply::Registered(client) = world.apply(Command::RegisterClient { ttl: ttl(500) }) else { panic!() };
+    let client = world.client_for(500);
     let create = session::Command::Create { ttl: ttl(600), with_client: true, with_node: None };
     let Reply::Session(session::Reply::Created(session)) = world.ask(client, Operation::Session(create)) else {
         panic!()

@@ -20,6 +20,7 @@ pub mod logging;
 pub mod mdns;
 pub mod net;
 pub mod node;
+mod random;
 pub mod rpc;
 pub mod shutdown;
 pub mod snapshot;

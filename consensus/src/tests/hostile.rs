@@ -59,7 +59,10 @@ impl Victim {
     pub(super) async fn still_works(&self) {
         let working = async {
             loop {
-                let register = Command::RegisterClient { ttl: Ttl::try_from(60_000).unwrap() };
+                let register = Command::RegisterClient {
+                    client: folkmoot_coordination::ClientId(1),
+                    ttl: Ttl::try_from(60_000).unwrap(),
+                };
                 match self.group.propose(register).await {
                     Ok(Reply::Registered(_)) => return,
                     Ok(other) => panic!("{other:?}"),

@@ -121,8 +121,9 @@ impl Three {
         .await
     }
 
-    async fn client(&self) -> folkmoot_coordination::ClientId {
-        let command = Command::RegisterClient { ttl: Ttl::try_from(600_000).unwrap() };
+    async fn client(&self, number: u64) -> folkmoot_coordination::ClientId {
+        let client = folkmoot_coordination::ClientId(number);
+        let command = Command::RegisterClient { client, ttl: Ttl::try_from(600_000).unwrap() };
         let Reply::Registered(client) = self.propose(command).await else { panic!("not registered") };
         client
     }
@@ -144,7 +145,7 @@ fn put(key: &str, value: &str) -> Operation {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_members_agree_watch_and_come_back() {
     let mut three = Three::start().await;
-    let client = three.client().await;
+    let client = three.client(1).await;
     let mut watch = three.group(2).watch(WatchQuery { scope: None, prefix: "k".into(), after: Revision(0) });
     for number in 0..20 {
         three.propose(request(client, number, put(&format!("k{number}"), "v"))).await;
@@ -192,7 +193,7 @@ async fn three_members_agree_watch_and_come_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_calls_are_answered_and_watches_end_with_their_member() {
     let mut three = Three::start().await;
-    let (one, two) = (three.client().await, three.client().await);
+    let (one, two) = (three.client(1).await, three.client(2).await);
     let name = Key::try_from("door").unwrap();
     let acquire = |patience| {
         let mode = lock::Mode::Lock;

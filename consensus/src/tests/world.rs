@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub(crate) struct World {
     pub(crate) disks: Vec<FaultDisk>,
     pub(crate) members: Vec<Option<Arc<Member<Sim>>>>,
     pub(crate) chance: Chance,
+    /// How many clients were registered.
+    clients: AtomicU64,
     /// Changes the settings of members that start.
     pub(crate) adjust: fn(&mut Settings),
 }
@@ -52,7 +55,7 @@ pub(crate) fn empty(seed: u64, size: usize) -> World {
     net.delay(Duration::from_micros(300));
     let disks = (0..size).map(|_| FaultDisk::default()).collect();
     let members = (0..size).map(|_| None).collect();
-    World { net, cables: None, disks, members, chance: Chance(seed), adjust: |_| {} }
+    World { net, cables: None, disks, members, chance: Chance(seed), clients: AtomicU64::new(0), adjust: |_| {} }
 }
 
 /// Runs `work` in a world of its own.
@@ -196,9 +199,9 @@ impl World {
 
     /// A client that is forgotten after a while.
     pub(crate) async fn short_client(&self, millis: u64) -> ClientId {
-        let command = Command::RegisterClient { ttl: Ttl::try_from(millis).unwrap() };
-        let reply = self.propose(command).await;
-        let Reply::Registered(client) = reply else { panic!("{reply:?}") };
+        let client = ClientId(self.clients.fetch_add(1, Ordering::Relaxed) + 1);
+        let reply = self.propose(Command::RegisterClient { client, ttl: Ttl::try_from(millis).unwrap() }).await;
+        assert_eq!(reply, Reply::Registered(client));
         client
     }
 

@@ -184,7 +184,9 @@ pub struct Client {
 
 impl Client {
     pub async fn register(access: Access<Port>) -> Self {
-        let register = Command::RegisterClient { ttl: Ttl::try_from(600_000).unwrap() };
+        static DRAWN: AtomicU64 = AtomicU64::new(0);
+        let client = ClientId(DRAWN.fetch_add(1, Ordering::Relaxed) + 1);
+        let register = Command::RegisterClient { client, ttl: Ttl::try_from(600_000).unwrap() };
         match access.call(register, soon()).await {
             Ok(Reply::Registered(id)) => Self { access, id, last: AtomicU64::new(0) },
             other => panic!("{other:?}"),

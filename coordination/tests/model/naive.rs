@@ -103,13 +103,16 @@ impl Naive {
         }
         match &entry.command {
             Command::Tick | Command::Compact { .. } => Reply::Done,
-            Command::RegisterClient { ttl } => {
+            Command::RegisterClient { client: id, ttl } => {
+                if let Some(known) = self.clients.iter_mut().find(|client| client.id == *id) {
+                    known.expires = after(self.now, known.ttl.into());
+                    return Reply::Registered(*id);
+                }
                 self.revision.0 += 1;
-                let id = ClientId(self.revision.0);
                 let expires = after(self.now, (*ttl).into());
                 let acknowledged_below = RequestId(0);
-                self.clients.push(Client { id, ttl: *ttl, expires, acknowledged_below, replies: Vec::new() });
-                Reply::Registered(id)
+                self.clients.push(Client { id: *id, ttl: *ttl, expires, acknowledged_below, replies: Vec::new() });
+                Reply::Registered(*id)
             }
             Command::NodeGone { node } => {
                 self.end_owner(&Owner::Node(node.clone()));

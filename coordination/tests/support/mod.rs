@@ -16,11 +16,18 @@ pub struct Fixture {
     pub time: u64,
     pub changes: Vec<Change>,
     next: BTreeMap<ClientId, u64>,
+    /// The last client's number.
+    drawn: u64,
 }
 
 impl Fixture {
     pub fn new() -> Self {
-        Self { machine: Machine::new(), time: 0, changes: Vec::new(), next: BTreeMap::new() }
+        Self { machine: Machine::new(), time: 0, changes: Vec::new(), next: BTreeMap::new(), drawn: 0 }
+    }
+
+    /// One whose clients have numbers above this one.
+    pub fn drawing_from(drawn: u64) -> Self {
+        Self { drawn, ..Self::new() }
     }
 
     /// Applies a command; `changes` are those of this entry.
@@ -39,10 +46,15 @@ impl Fixture {
 
     /// A client that lives for a day.
     pub fn client(&mut self) -> ClientId {
-        match self.apply(Command::RegisterClient { ttl: ttl(86_400_000) }) {
-            Reply::Registered(client) => client,
-            other => panic!("{other:?}"),
-        }
+        self.client_for(86_400_000)
+    }
+
+    /// A client that is forgotten after `millis` of silence.
+    pub fn client_for(&mut self, millis: u64) -> ClientId {
+        self.drawn += 1;
+        let client = ClientId(self.drawn);
+        assert_eq!(self.apply(Command::RegisterClient { client, ttl: ttl(millis) }), Reply::Registered(client));
+        client
     }
 
     /// Sends the client's next request and acknowledges all before it that do not wait.

@@ -23,6 +23,7 @@ use crate::group::{self, GroupParts};
 use crate::handle::NodeHandle;
 use crate::limits::GROUP_CLOSE_LIMIT;
 use crate::net::raft::{Certificates, RaftPort, RaftTransport, Security};
+use crate::random;
 use crate::shutdown::{ShutdownTrigger, shutdown_pair};
 use crate::telemetry::{self, Telemetry};
 
@@ -92,7 +93,7 @@ impl Member {
         let temporary = match &raft.data {
             DataPlace::Directory(_) => None,
             DataPlace::Temporary => {
-                let made = random_number().and_then(TemporaryDirectory::make);
+                let made = random::number().and_then(TemporaryDirectory::make);
                 Some(made.map_err(|error| format!("cannot make a temporary directory: {error}"))?)
             }
         };
@@ -102,7 +103,7 @@ impl Member {
             (DataPlace::Temporary, None) => return Err("no temporary directory".to_owned()),
         };
         let owner = Owner { name: settings.node_name.clone(), cluster: settings.cluster.clone() };
-        let fresh = random_number().map_err(|error| format!("no randomness: {error}"))?;
+        let fresh = random::number().map_err(|error| format!("no randomness: {error}"))?;
         let directory = DataDirectory::open(path, owner, NodeId(fresh)).map_err(|error| error.to_string())?;
         let advertised = match raft.advertise {
             Some(address) if address.port() != 0 => address,
@@ -236,11 +237,4 @@ pub(super) fn is_alone(settings: &Settings, snapshot_members: bool) -> bool {
         && settings.retry_join.is_empty()
         && settings.mdns.is_none()
         && !snapshot_members
-}
-
-fn random_number() -> std::io::Result<u64> {
-    use std::io::Read;
-    let mut bytes = [0; 8];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(u64::from_be_bytes(bytes))
 }

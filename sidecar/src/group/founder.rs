@@ -1,7 +1,6 @@
 //! Carries out what the founding machine wants: the record on disk, questions to others, and the group itself.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use super::view::View;
 use crate::config::coordination::RaftSettings;
 use crate::limits::{FOUNDING_QUESTIONS, FOUNDING_REQUESTS};
 use crate::net::raft::RaftTransport;
+use crate::random;
 
 /// How long a member has to answer. Ours: it writes one small file before it does.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -85,7 +85,7 @@ impl Founder {
     /// Looks at gossip, then does whatever is to be done.
     pub(super) async fn turn(&mut self, view: &View) {
         if self.fresh.is_none() {
-            self.fresh = random_number().ok().map(ClusterId);
+            self.fresh = random::number().ok().map(ClusterId);
         }
         if let Some(fresh) = self.fresh {
             self.machine.look(self.now(), &view.seen(), fresh);
@@ -193,10 +193,4 @@ impl Founder {
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
-}
-
-fn random_number() -> std::io::Result<u64> {
-    let mut bytes = [0; 8];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(u64::from_be_bytes(bytes))
 }

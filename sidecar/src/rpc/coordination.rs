@@ -38,9 +38,10 @@ pub use coordinator::{Answering, Changes, Coordinator, Freshness, MemberChange, 
 pub use group::GroupCoordinator;
 pub use values::Failure;
 
-use super::limits::{CALL_TIMEOUT, CALL_TIMEOUT_LONGEST, ENDLESS, WAITING_CALL_LENGTH};
+use super::limits::{CALL_TIMEOUT, CALL_TIMEOUT_LONGEST, CLIENT_NUMBERS, ENDLESS, WAITING_CALL_LENGTH};
 use super::session::{Fault, Session};
 use super::writer::{Frame, Outbox, What};
+use crate::random;
 
 /// Serves one request, or starts to. A body that cannot be read is answered with an error; the connection goes on.
 pub(super) async fn serve(
@@ -208,14 +209,17 @@ async fn read(
     Ok(())
 }
 
-/// A new client. A lost answer leaves one that expires.
+/// A new client. Its number is drawn, so that no client of another group has it: one that outlives its group may find
+/// another where it was. A lost answer leaves a client that expires.
 async fn register(
     session: &mut Session,
     asked: &Asked,
     coordinator: Arc<dyn Coordinator>,
     body: &ClientRegister,
 ) -> Result<(), Failure> {
-    let command = Command::RegisterClient { ttl: values::ttl(body.ttl)? };
+    let drawn = random::number().map_err(|error| Failure::new(Code::Refused, format!("no randomness: {error}")))?;
+    let client = ClientId(1 + drawn % CLIENT_NUMBERS);
+    let command = Command::RegisterClient { client, ttl: values::ttl(body.ttl)? };
     let deadline = deadline(body.timeout, None);
     let asked = asked.clone();
     let (room, kib) = (Arc::clone(&session.context().calls), asked.kib());

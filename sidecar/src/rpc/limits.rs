@@ -46,6 +46,10 @@ pub const CALLS: usize = 256;
 /// next one is refused.
 pub const WAITING_CALLS: usize = folkmoot_coordination::limits::WAITS_PER_CLIENT;
 
+/// Numbers that are drawn for clients: 1 to this. Ours: whatever reads JSON reads them exactly, and the chance that two groups with
+/// as many clients as they may have share one is one in two million.
+pub const CLIENT_NUMBERS: u64 = (1 << 53) - 1;
+
 /// Body of a call that may wait, bytes. Ours: a worker with as many capabilities as allowed, of the longest names. Larger
 /// ones are refused, because they would be kept for as long as they wait.
 pub const WAITING_CALL_LENGTH: usize = (folkmoot_coordination::limits::NAMES_MAX + 16) * 1024;

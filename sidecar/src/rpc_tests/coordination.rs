@@ -184,6 +184,23 @@ async fn an_unknown_client_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_client_that_outlives_its_group_is_unknown_to_the_next_and_harms_nobody_there() {
+    let (one, _group) = Server::with_group().await;
+    let (other, _other_group) = Server::with_group().await;
+    let stray = one.member().await.caller.client;
+    let mut member = other.member().await;
+    let add = wire::CounterAdd { by: 5, name: "c".into() };
+    assert_eq!(member.write(add.clone()).await.value, 5);
+    let own = member.caller.clone();
+    member.caller = Caller { acknowledged_below: 40, client: stray, request: 40, timeout: 0 };
+    let seq = member.send_again(add.clone()).await;
+    member.refused(seq, Code::ClientExpired).await;
+    member.caller = own;
+    let seq = member.send_again(add).await;
+    assert_eq!(member.answer::<wire::Count>(seq).await.value, 5);
+}
+
+#[tokio::test]
 async fn a_thousand_calls_are_answered_while_one_waits() {
     let (server, _group) = Server::with_group().await;
     let mut member = server.member().await;
