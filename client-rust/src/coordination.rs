@@ -22,10 +22,10 @@ mod watch;
 mod work;
 
 pub use barrier::{Barrier, Gate, Passage};
-pub(crate) use call::Identities;
 pub use collections::{Counter, List, Set};
 pub use election::{Election, Leader, Leaders, Term};
 pub use group::{Backup, Group};
+pub(crate) use identity::Identities;
 pub use kv::{Compare, Entry, Kv, Life, Operation, Outcome, Page, Swap, Transacted, Transaction};
 pub use lease::Lost;
 pub use lock::{Guard, Line, Lock, ReadWriteLock, Semaphore};

@@ -89,9 +89,24 @@ pub const LEASE_TTL: Duration = Duration::from_secs(15);
 /// The shortest time to live that is kept alive. Ours: a third of it has to bear a change of leaders.
 pub const LEASE_TTL_SHORTEST: Duration = Duration::from_millis(300);
 
-/// Request numbers from the oldest unanswered to the next. The cluster keeps 1,024 replies for a client; from here on new
-/// requests are made as another client, while the old one waits for its answers. Ours: half of that.
-pub const NUMBERS_OPEN: u64 = 512;
+/// Writes of a client that are under way at once; the next ones wait for a place. Ours: as many as an agent reads from one
+/// connection.
+pub const CALLS_OPEN: usize = 256;
+
+/// Calls of a client that wait for others (for a lock, an item) at once; the next ones wait for a place. The cluster's bound.
+pub const WAITS_OPEN: usize = 256;
+
+/// Request numbers from the oldest open one on, from which it counts as one that holds back the acknowledgement of others.
+/// Ours: the cluster keeps 1,024 replies for a client, and those that are under way are among them.
+pub const HELD_BACK: u64 = 256;
+
+/// Where some hold it back, requests whose number is a multiple of this name them and acknowledge all others. Ours: seldom
+/// enough to cost nothing.
+pub const ACKNOWLEDGE_EVERY: u64 = 64;
+
+/// Open requests that are named at once; the next one then holds back the acknowledgement of those behind it. The cluster
+/// takes 1,024. Ours: all that may be under way.
+pub const OPEN_NAMED: usize = CALLS_OPEN + WAITS_OPEN;
 
 /// Changes a [`crate::Watch`] holds for its reader before it stops reading. As [`RECORD_QUEUE`].
 pub const WATCH_QUEUE: usize = RECORD_QUEUE;
@@ -103,4 +118,5 @@ pub const RESTORE_CHUNK: usize = 1 << 20;
 /// on a slow disk.
 pub const RESTORE_TIMEOUT: Duration = Duration::from_secs(120);
 
+const _: () = assert!(HELD_BACK + ACKNOWLEDGE_EVERY + OPEN_NAMED as u64 <= 1024);
 const _: () = assert!(CLIENT_TTL.as_secs() > COORDINATION_TIMEOUT.as_secs());

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use folkmoot_consensus::{ClusterId, Group, NodeId, Peer, Role, Settings, Transport};
-use folkmoot_coordination::{ClientId, Command, Key, Operation, Reply, Request, RequestId, Ttl, Value, kv};
+use folkmoot_coordination::{
+    Acknowledged, ClientId, Command, Key, Operation, Reply, Request, RequestId, Ttl, Value, kv,
+};
 
 /// There is nobody else.
 struct Nowhere;
@@ -159,6 +161,6 @@ fn put(client: ClientId, number: u64) -> Option<Command> {
     let key = Key::try_from(format!("key-{}", client.0).as_str()).ok()?;
     let value = Value::try_from("v".repeat(64).as_str()).ok()?;
     let operation = Operation::Kv(kv::Command::Put(kv::Put { key, value, life: kv::Life::Unlimited }));
-    let (request, acknowledged_below) = (RequestId(number), RequestId(number));
-    Some(Command::Client(Request { client, request, acknowledged_below, operation }))
+    let (request, acknowledged) = (RequestId(number), Acknowledged::below(RequestId(number)));
+    Some(Command::Client(Request { client, request, acknowledged, operation }))
 }

@@ -197,7 +197,7 @@ async fn without_a_group_in_sight_calls_say_so() {
         Command::Client(folkmoot_coordination::Request {
             client: folkmoot_coordination::ClientId(1),
             request: folkmoot_coordination::RequestId(1),
-            acknowledged_below: folkmoot_coordination::RequestId(0),
+            acknowledged: folkmoot_coordination::Acknowledged::default(),
             operation: Operation::KeepAlive,
         })
     };

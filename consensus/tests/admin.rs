@@ -181,8 +181,7 @@ async fn hostile_streams_end_and_harm_nobody() {
     let mut answer = Vec::new();
     let both = |answer: &[u8]| {
         let pong = [0, 0, 0, 9, 36, 0, 0, 0, 0, 0, 0, 0, 8];
-        answer.windows(pong.len()).any(|bytes| bytes == pong)
-            && String::from_utf8_lossy(answer).contains(&unread)
+        answer.windows(pong.len()).any(|bytes| bytes == pong) && String::from_utf8_lossy(answer).contains(&unread)
     };
     while !both(&answer) {
         assert_ne!(ours.read_buf(&mut answer).await.unwrap(), 0, "{answer:?}");

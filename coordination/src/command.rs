@@ -1,5 +1,7 @@
 //! What goes in and comes out: entries of the log, queries, replies, changes.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -70,10 +72,44 @@ pub struct Request {
     pub client: ClientId,
     /// Its number of the request.
     pub request: RequestId,
-    /// The client has the final replies of all its requests below this number, and will not send them again.
-    pub acknowledged_below: RequestId,
+    /// Which of its requests the client is done with.
+    pub acknowledged: Acknowledged,
     /// What it wants.
     pub operation: Operation,
+}
+
+/// Requests that a client is done with: it has their final replies, or has given them up, and will not send them again. All
+/// below a number but those that are open still, so that a call that waits for long holds back nothing but itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// The number.
+    pub below: RequestId,
+    /// Requests below it that are not acknowledged; at most [`crate::limits::OPEN_PER_CLIENT`].
+    pub open: BTreeSet<RequestId>,
+}
+
+impl Acknowledged {
+    /// All below this number.
+    #[must_use]
+    pub fn below(below: RequestId) -> Self {
+        Self { below, open: BTreeSet::new() }
+    }
+
+    /// Whether it says so of this request.
+    #[must_use]
+    pub fn covers(&self, request: RequestId) -> bool {
+        request < self.below && !self.open.contains(&request)
+    }
+
+    /// Adds what another request of the client has said, before or after this: in whatever order they are added, it comes to
+    /// the same. Whether that was anything new.
+    pub(crate) fn add(&mut self, said: &Self) -> bool {
+        let (mut both, other) = if said.below > self.below { (said.clone(), &*self) } else { (self.clone(), said) };
+        both.open.retain(|request| !other.covers(*request));
+        let new = both != *self;
+        *self = both;
+        new
+    }
 }
 
 /// What a client wants.

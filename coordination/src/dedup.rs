@@ -2,16 +2,19 @@
 //! change of leaders, gets the reply of the first time and is not applied again. When a waiting call is served, its kept
 //! reply becomes the outcome, so asking again also works then.
 //!
-//! A client acknowledges only requests whose final reply it has; it expires when it is silent for its time to live.
+//! A client acknowledges only requests that it is done with, each for itself ([`Acknowledged`]); it expires when it is silent
+//! for its time to live.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::Reply;
+use crate::command::{Acknowledged, Reply};
 use crate::error::{Refusal, Thing};
 use crate::lease::{Deadline, Leases};
-use crate::limits::{CLIENTS_MAX, REPLIES_PER_CLIENT, REPLY_BYTES_MAX, REPLY_BYTES_PER_CLIENT, REPLY_BYTES_SHARE};
+use crate::limits::{
+    CLIENTS_MAX, OPEN_PER_CLIENT, REPLIES_PER_CLIENT, REPLY_BYTES_MAX, REPLY_BYTES_PER_CLIENT, REPLY_BYTES_SHARE,
+};
 use crate::types::{ClientId, RequestId, Ticket, TimeMs, Ttl};
 
 /// What the machine does with a request.
@@ -33,7 +36,7 @@ pub(crate) enum Registration {
 struct Client {
     ttl: Ttl,
     expires: TimeMs,
-    acknowledged_below: RequestId,
+    acknowledged: Acknowledged,
     replies: BTreeMap<RequestId, Reply>,
 }
 
@@ -43,6 +46,17 @@ impl Client {
         let expires = now.after(self.ttl.span());
         leases.reset(Some(self.expires), Some(expires), Deadline::Client(id));
         self.expires = expires;
+    }
+
+    /// Forgets the replies that are acknowledged; what they weighed.
+    fn acknowledge(&mut self, said: &Acknowledged) -> usize {
+        if !self.acknowledged.add(said) {
+            return 0;
+        }
+        let mut kept = self.replies.split_off(&self.acknowledged.below);
+        kept.extend(self.acknowledged.open.iter().filter_map(|open| self.replies.remove_entry(open)));
+        let forgotten = std::mem::replace(&mut self.replies, kept);
+        forgotten.values().map(Reply::weight).fold(0, usize::saturating_add)
     }
 
     fn reply_bytes(&self) -> usize {
@@ -87,7 +101,7 @@ impl Clients {
         let expires = now.after(ttl.span());
         leases.reset(None, Some(expires), Deadline::Client(client));
         let replies = BTreeMap::new();
-        self.clients.insert(client, Client { ttl, expires, acknowledged_below: RequestId(0), replies });
+        self.clients.insert(client, Client { ttl, expires, acknowledged: Acknowledged::default(), replies });
         Ok(Registration::New)
     }
 
@@ -96,22 +110,20 @@ impl Clients {
         &mut self,
         now: TimeMs,
         ticket: Ticket,
-        acknowledged_below: RequestId,
+        acknowledged: &Acknowledged,
         leases: &mut Leases,
     ) -> Admission {
         let Some(client) = self.clients.get_mut(&ticket.client) else {
             return Admission::Answer(Reply::Refused(Refusal::ClientExpired));
         };
         client.live(now, ticket.client, leases);
-        if acknowledged_below > client.acknowledged_below {
-            client.acknowledged_below = acknowledged_below;
-            let kept = client.replies.split_off(&acknowledged_below);
-            let forgotten = std::mem::replace(&mut client.replies, kept);
-            let freed = forgotten.values().map(Reply::weight).fold(0, usize::saturating_add);
-            self.count(ticket.client, 0, freed);
+        if acknowledged.open.len() > OPEN_PER_CLIENT {
+            return Admission::Answer(Reply::Refused(Refusal::TooMany(Thing::OpenRequests, OPEN_PER_CLIENT as u64)));
         }
+        let freed = client.acknowledge(acknowledged);
+        self.count(ticket.client, 0, freed);
         let Some(client) = self.clients.get(&ticket.client) else { return Admission::Apply };
-        if ticket.request < client.acknowledged_below {
+        if client.acknowledged.covers(ticket.request) {
             return Admission::Answer(Reply::Refused(Refusal::Stale));
         }
         if let Some(reply) = client.replies.get(&ticket.request) {

@@ -13,7 +13,7 @@ pub enum Refusal {
     /// client expired is unknown.
     #[error("this client is not registered, or has expired")]
     ClientExpired,
-    /// The request number lies below what the client has acknowledged: its reply is forgotten, and it is not applied again.
+    /// The client has acknowledged this request: its reply is forgotten, and it is not applied again.
     #[error("the client has acknowledged this request number already")]
     Stale,
     /// No session with this id, or it has ended.
@@ -107,6 +107,7 @@ pub enum Thing {
     Queues,
     Items,
     Requirements,
+    OpenRequests,
 }
 
 /// Which argument a refusal is about.
@@ -142,6 +143,7 @@ impl std::fmt::Display for Thing {
             Self::Queues => "queues",
             Self::Items => "items",
             Self::Requirements => "different requirements of items in one queue",
+            Self::OpenRequests => "open requests below those that are acknowledged",
         })
     }
 }
@@ -161,6 +163,7 @@ impl Thing {
             Self::Queues => "queue",
             Self::Items => "item",
             Self::Requirements => "requirement",
+            Self::OpenRequests => "open request",
         }
     }
 }

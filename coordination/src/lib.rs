@@ -67,7 +67,7 @@ mod types;
 pub mod watch;
 pub mod work_queue;
 
-pub use command::{Cause, Change, Command, Entry, Event, Operation, Query, Reply, Request, Scope, What};
+pub use command::{Acknowledged, Cause, Change, Command, Entry, Event, Operation, Query, Reply, Request, Scope, What};
 pub use encoding::{CHANGE_VERSION, COMMAND_VERSION, ENTRY_VERSION, QUERY_VERSION, REPLY_VERSION};
 pub use error::{Argument, CodecError, Refusal, RestoreError, Thing};
 pub use machine::{Machine, SNAPSHOT_VERSION, Usage};

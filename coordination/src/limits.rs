@@ -20,6 +20,8 @@ pub const ENTRY_OVERHEAD: usize = 128;
 pub const CLIENTS_MAX: usize = 65_536;
 /// Replies kept for one client until it acknowledges them. Ours: deeper pipelines gain nothing. `TooManyUnacknowledged`.
 pub const REPLIES_PER_CLIENT: usize = 1024;
+/// Requests that a client may name as open below those it acknowledges. Ours: as many as it is kept replies of. `TooMany`.
+pub const OPEN_PER_CLIENT: usize = REPLIES_PER_CLIENT;
 /// Bytes of kept replies of one client; one reply, or the waiting calls that end, may exceed it once. Ours: 16 of the
 /// largest values. `TooManyUnacknowledged`.
 pub const REPLY_BYTES_PER_CLIENT: usize = 16 * 1024 * 1024;

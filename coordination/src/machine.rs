@@ -15,7 +15,7 @@ use crate::types::{LogIndex, Owner, Revision, Ticket, TimeMs, WallMs};
 use crate::watch::History;
 
 /// Version in front of a snapshot.
-pub const SNAPSHOT_VERSION: u8 = 1;
+pub const SNAPSHOT_VERSION: u8 = 2;
 
 /// The replicated state machine. Equal logs make equal machines.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,7 +204,7 @@ impl Machine {
 
     fn request(&mut self, request: &Request, changes: &mut Vec<Change>) -> Reply {
         let ticket = Ticket { client: request.client, request: request.request };
-        match self.clients.admit(self.time, ticket, request.acknowledged_below, &mut self.index.leases) {
+        match self.clients.admit(self.time, ticket, &request.acknowledged, &mut self.index.leases) {
             Admission::Answer(reply) => reply,
             Admission::Apply => {
                 let operate =

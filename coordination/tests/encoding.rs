@@ -13,9 +13,9 @@ use folkmoot_coordination::collections::Query as Collection;
 use folkmoot_coordination::queue::{QueueId, QueueKind};
 use folkmoot_coordination::work_queue::{Query as Work, StateName};
 use folkmoot_coordination::{
-    CHANGE_VERSION, COMMAND_VERSION, Change, ClientId, CodecError, Command, Entry, ItemId, LogIndex, Machine,
-    QUERY_VERSION, Query, REPLY_VERSION, Reply, Request, RequestId, RestoreError, Revision, Scope, SessionId, Ticket,
-    TimeMs, Value, WallMs, kv, lock, session, watch,
+    Acknowledged, CHANGE_VERSION, COMMAND_VERSION, Change, ClientId, CodecError, Command, Entry, ItemId, LogIndex,
+    Machine, QUERY_VERSION, Query, REPLY_VERSION, Reply, Request, RequestId, RestoreError, Revision, Scope, SessionId,
+    Ticket, TimeMs, Value, WallMs, kv, lock, session, watch,
 };
 use random::{Generator, Random, key};
 
@@ -27,6 +27,12 @@ struct Lived {
     commands: Vec<Command>,
     replies: Vec<Reply>,
     changes: Vec<Change>,
+}
+
+/// What is acknowledged with a request of this number: half of those before, but for some.
+fn acknowledged(number: u64) -> Acknowledged {
+    let below = number / 2;
+    Acknowledged { below: RequestId(below), open: (below / 2..below).step_by(7).map(RequestId).collect() }
 }
 
 fn lived(seed: u64) -> Lived {
@@ -44,7 +50,7 @@ fn lived(seed: u64) -> Lived {
             _ => {
                 let (client, request) = (ClientId(1 + index % 3), RequestId(index));
                 let operation = generator.operation(request);
-                Command::Client(Request { client, request, acknowledged_below: RequestId(index / 2), operation })
+                Command::Client(Request { client, request, acknowledged: acknowledged(index), operation })
             }
         };
         let entry = Entry { time: TimeMs(index), wall: WallMs(index), command: command.clone() };

@@ -6,10 +6,16 @@
 mod random;
 
 use folkmoot_coordination::{
-    ClientId, CodecError, Command, ENTRY_VERSION, Entry, LogIndex, Machine, Request, RequestId, RestoreError,
-    SNAPSHOT_VERSION, TimeMs, WallMs,
+    Acknowledged, ClientId, CodecError, Command, ENTRY_VERSION, Entry, LogIndex, Machine, Request, RequestId,
+    RestoreError, SNAPSHOT_VERSION, TimeMs, WallMs,
 };
 use random::Generator;
+
+/// What is acknowledged with a request of this number: half of those before, but for some.
+fn acknowledged(number: u64) -> Acknowledged {
+    let below = number / 2;
+    Acknowledged { below: RequestId(below), open: (below / 2..below).step_by(7).map(RequestId).collect() }
+}
 
 /// A machine with something of everything, and entries that made it.
 fn lived(seed: u64) -> (Machine, Vec<Entry>) {
@@ -22,7 +28,7 @@ fn lived(seed: u64) -> (Machine, Vec<Entry>) {
         } else {
             let (client, request) = (ClientId(1 + index % 3), RequestId(index));
             let operation = generator.operation(request);
-            Command::Client(Request { client, request, acknowledged_below: RequestId(index / 2), operation })
+            Command::Client(Request { client, request, acknowledged: acknowledged(index), operation })
         };
         let entry = Entry { time: TimeMs(index), wall: WallMs(index), command };
         let reply = machine.apply(LogIndex(index), &entry, &mut Vec::new());
@@ -137,7 +143,7 @@ fn numbers_have_one_form() {
 #[test]
 fn other_versions_are_refused_by_name() {
     let error = Machine::restore(&[SNAPSHOT_VERSION + 1]).unwrap_err();
-    assert_eq!(error.to_string(), "version 2 of the encoding, this program reads 1");
+    assert_eq!(error.to_string(), "version 3 of the encoding, this program reads 2");
     assert_eq!(Machine::restore(&[]), Err(RestoreError::Empty));
     assert_eq!(Entry::decode(&[0]), Err(RestoreError::Version { found: 0, known: ENTRY_VERSION }));
 }

@@ -11,8 +11,8 @@ use folkmoot_coordination::lock::Mode;
 use folkmoot_coordination::queue::{Command as Queue, QueueId, QueueKind};
 use folkmoot_coordination::work_queue::{self, Claim, Command as Work, Put as PutItem, Worker};
 use folkmoot_coordination::{
-    Change, ClientId, Command, Key, Millis, Operation, Patience, Query, Refusal, Reply, RequestId, Revision, Scope,
-    Ttl, Value, limits,
+    Acknowledged, Change, ClientId, Command, Key, Millis, Operation, Patience, Query, Refusal, Reply, Request,
+    RequestId, Revision, Scope, Thing, Ttl, Value, limits,
 };
 use support::{Fixture, acquire, key, put, refusal, ttl, value};
 
@@ -38,7 +38,7 @@ fn a_retry_gets_the_first_reply_and_changes_nothing() {
     assert_eq!(world.apply(Command::Client(request.clone())), first);
     assert_eq!((world.machine.revision(), world.changes.len()), (revision, 0));
     let mut next = world.request(client, Operation::KeepAlive);
-    next.acknowledged_below = RequestId(request.request.0 + 1);
+    next.acknowledged = Acknowledged::below(RequestId(request.request.0 + 1));
     world.apply(Command::Client(next));
     assert_eq!(world.apply(Command::Client(request)), Reply::Refused(Refusal::Stale));
 }
@@ -54,7 +54,7 @@ fn a_client_of_another_group_acknowledges_nothing_and_is_answered_nothing_of_oth
     let first = world.request(client, Operation::Counter(key("c"), CounterCommand::Add(1)));
     let answered = world.apply(Command::Client(first.clone()));
     let mut late = gone.request(stray, Operation::Counter(key("c"), CounterCommand::Add(1)));
-    late.acknowledged_below = late.request;
+    late.acknowledged = Acknowledged::below(late.request);
     assert_eq!(world.apply(Command::Client(late)), Reply::Refused(Refusal::ClientExpired));
     assert_eq!(world.apply(Command::Client(first)), answered, "and not stale");
 }
@@ -72,6 +72,67 @@ fn a_registration_that_is_sent_again_changes_nothing_but_the_time_of_expiry() {
     assert_eq!((world.machine.revision(), world.machine.usage().clients), (revision, 1));
     world.tick(198);
     assert_eq!(world.apply(Command::Client(add)), added);
+}
+
+#[test]
+fn a_call_that_waits_holds_back_no_acknowledgement_but_its_own() {
+    let mut world = Fixture::new();
+    let client = world.client();
+    let queue = QueueId { kind: QueueKind::Fifo, name: key("q") };
+    let get = Operation::Queue(Queue::Get { queue: queue.clone(), patience: Patience::Unlimited });
+    let waiting = world.request(client, get);
+    world.apply(Command::Client(waiting.clone()));
+    for _ in 0..3 * limits::REPLIES_PER_CLIENT {
+        let mut request = world.request(client, Operation::KeepAlive);
+        request.acknowledged = Acknowledged { below: request.request, open: [waiting.request].into() };
+        assert_eq!(world.apply(Command::Client(request)), Reply::Done);
+    }
+    let bytes = world.machine.usage().reply_bytes;
+    assert!(bytes < 1024, "{bytes} bytes of two replies");
+    world.ask(client, Operation::Queue(Queue::Put { queue, priority: 0, value: value("x"), bound: 0 }));
+    assert_eq!(world.apply(Command::Client(waiting)), Reply::Element(value("x")));
+}
+
+#[test]
+fn no_more_requests_are_named_as_open_than_are_remembered() {
+    let mut world = Fixture::new();
+    let client = world.client();
+    let mut request = world.request(client, Operation::KeepAlive);
+    request.acknowledged.open = (0..=limits::OPEN_PER_CLIENT as u64).map(RequestId).collect();
+    let refused = world.apply(Command::Client(request.clone()));
+    assert_eq!(refusal(&refused), &Refusal::TooMany(Thing::OpenRequests, limits::OPEN_PER_CLIENT as u64));
+    request.acknowledged.open.pop_last();
+    assert_eq!(world.apply(Command::Client(request)), Reply::Done);
+}
+
+#[test]
+fn acknowledgements_come_to_the_same_in_any_order_and_a_request_that_comes_late_is_applied() {
+    let said = [
+        Acknowledged { below: RequestId(5), open: [RequestId(2), RequestId(3)].into() },
+        Acknowledged { below: RequestId(9), open: [RequestId(3), RequestId(6)].into() },
+        Acknowledged::below(RequestId(3)),
+    ];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
+        let mut world = Fixture::new();
+        let client = world.client();
+        let add = |request, acknowledged: &Acknowledged| {
+            let operation = Operation::Counter(key("c"), CounterCommand::Add(1));
+            Command::Client(Request {
+                client,
+                request: RequestId(request),
+                acknowledged: acknowledged.clone(),
+                operation,
+            })
+        };
+        for (place, number) in order.into_iter().zip(20..) {
+            world.apply(add(number, &said[place]));
+        }
+        for number in 1..12 {
+            let reply = world.apply(add(number, &Acknowledged::default()));
+            let stale = reply == Reply::Refused(Refusal::Stale);
+            assert_eq!(stale, ![3, 6, 9, 10, 11].contains(&number), "{number} after {order:?}");
+        }
+    }
 }
 
 #[test]
@@ -110,7 +171,7 @@ fn replies_are_kept_up_to_a_number_and_the_refusal_itself_is_not() {
     let mut request = world.request(client, Operation::KeepAlive);
     let refused = world.apply(Command::Client(request.clone()));
     assert_eq!(refusal(&refused), &Refusal::TooManyUnacknowledged);
-    request.acknowledged_below = request.request;
+    request.acknowledged = Acknowledged::below(request.request);
     assert_eq!(world.apply(Command::Client(request)), Reply::Done);
     assert_eq!(world.machine.usage().reply_bytes, 64);
 }

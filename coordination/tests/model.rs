@@ -19,8 +19,11 @@ mod observer;
 #[path = "model/random.rs"]
 mod random;
 
+use std::collections::BTreeSet;
+
 use folkmoot_coordination::{
-    Change, ClientId, Command, Entry, LogIndex, Machine, Reply, Request, RequestId, Revision, Ticket, TimeMs, WallMs,
+    Acknowledged, Change, ClientId, Command, Entry, LogIndex, Machine, Reply, Request, RequestId, Revision, Ticket,
+    TimeMs, WallMs,
 };
 
 use naive::Naive;
@@ -140,10 +143,15 @@ impl World {
         if self.generator.random.chance(20) {
             client.acknowledged = client.acknowledged.max(client.next.saturating_sub(self.generator.random.below(10)));
         }
+        let mut open = BTreeSet::new();
+        if self.generator.random.chance(20) {
+            let ago = (1..12).filter(|_| self.generator.random.chance(30));
+            open.extend(ago.map(|ago| RequestId(client.acknowledged.saturating_sub(ago))));
+        }
         let request = Request {
             client: client.id,
             request: RequestId(client.next),
-            acknowledged_below: RequestId(client.acknowledged),
+            acknowledged: Acknowledged { below: RequestId(client.acknowledged), open },
             operation: self.generator.operation(RequestId(client.next)),
         };
         client.sent.push(request.clone());

@@ -42,10 +42,13 @@ pub use work::*;
 objects! {
     /// What every [`Write`] carries.
     Caller {
-        /// The client has the final answers of all its requests below this number, and will not send them again.
+        /// The client is done with all its requests below this number, but for those in `Open`: it has their final answers, or
+        /// has given them up, and will not send them again.
         "AcknowledgedBelow" acknowledged_below: u64,
         /// From `client-register`.
         "Client" client: u64,
+        /// Requests below `AcknowledgedBelow` that are not acknowledged: calls that wait for long. At most 1,024.
+        "Open" open: Vec<u64>,
         /// The client's own number for this request: each is used once. The same again is the same request.
         "Request" request: u64,
         /// Milliseconds after which the agent gives up (the outcome is then unknown); 0: its default. The time that a call

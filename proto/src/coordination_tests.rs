@@ -42,13 +42,15 @@ fn every_request_is_read_as_it_was_written() {
 
 #[test]
 fn a_write_is_one_flat_map() {
-    let caller = Caller { acknowledged_below: 3, client: 9, request: 4, timeout: 0 };
+    let caller = Caller { acknowledged_below: 3, client: 9, open: vec![1], request: 4, timeout: 0 };
     let put = KvPut { key: "k".into(), session: 0, ttl: 5, value: Blob::from(&b"v"[..]) };
     let request = CoordinationRequest::Write(caller, put.into());
     let mut body = Vec::new();
     request.encode(&mut body);
-    let mut expected = vec![0x88];
-    expected.extend_from_slice(b"\xb1AcknowledgedBelow\x03\xa6Client\x09\xa3Key\xa1k\xa7Request\x04\xa7Session\x00");
+    let mut expected = vec![0x89];
+    expected.extend_from_slice(
+        b"\xb1AcknowledgedBelow\x03\xa6Client\x09\xa3Key\xa1k\xa4Open\x91\x01\xa7Request\x04\xa7Session\x00",
+    );
     expected.extend_from_slice(b"\xa3TTL\x05\xa7Timeout\x00\xa5Value\xc4\x01v");
     assert_eq!(body, expected);
     assert_eq!(CoordinationRequest::decode(CoordinationCommand::KvPut, &body), Ok(request));

@@ -15,9 +15,9 @@ use folkmoot_proto::coordination::{
 };
 use folkmoot_proto::{Command, Decode, Request, Text, With, texts};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::identity::{Identity, Number};
+use super::identity::{Identity, Number, Place};
 use super::{Wait, millis};
 use crate::backoff::Backoff;
 use crate::client::{Client, Shared};
@@ -26,9 +26,6 @@ use crate::error::{Error, Refusal};
 use crate::limits::{ATTEMPT_GRACE, ATTEMPT_TIMEOUT, COORDINATION_TIMEOUT};
 use crate::options::Reconnect;
 use crate::table::Unanswered;
-
-/// In whose name a client asks. Held while a new identity is registered.
-pub(crate) type Identities = tokio::sync::Mutex<Option<Arc<Identity>>>;
 
 /// The final answer to a write.
 #[derive(Debug)]
@@ -54,8 +51,9 @@ enum Fault {
 impl Client {
     /// A write that is answered at once.
     pub(crate) async fn write<W: Call + Into<Write>>(&self, body: W) -> Result<W::Answer, Error> {
-        let number = self.number(self.deadline(Wait::No)).await?;
-        Ok(self.persist::<W>(number, body.into(), Wait::No, &AtomicBool::new(false)).await?.answer)
+        let deadline = self.deadline(Wait::No);
+        let number = self.number(Wait::No, deadline).await?;
+        Ok(self.persist::<W>(number, body.into(), Wait::No, deadline, &AtomicBool::new(false)).await?.answer)
     }
 
     /// A write in the name of `identity`, as everything that is about what it holds.
@@ -68,7 +66,8 @@ impl Client {
             // Who knows a hold's number may do with it what he likes: another client of ours as well.
             return self.write(body).await;
         }
-        Ok(self.persist::<W>(identity.open(), body.into(), Wait::No, &AtomicBool::new(false)).await?.answer)
+        let (number, deadline) = (identity.open(), self.deadline(Wait::No));
+        Ok(self.persist::<W>(number, body.into(), Wait::No, deadline, &AtomicBool::new(false)).await?.answer)
     }
 
     /// A write that may wait. `take` makes of the grant what the caller is given, and gives it back when it is dropped: the
@@ -85,14 +84,15 @@ impl Client {
         F: Future<Output = Result<T, Error>> + Send,
         T: Send + 'static,
     {
-        let number = self.number(self.deadline(Wait::No)).await?;
+        let deadline = self.deadline(wait);
+        let number = self.number(wait, deadline).await?;
         let (client, write) = (self.clone(), body.into());
         let (give, given) = oneshot::channel();
         let (stay, gone) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let (identity, request) = (Arc::clone(number.identity()), number.number());
             let given_up = AtomicBool::new(false);
-            let mut call = Box::pin(client.persist::<W>(number, write, wait, &given_up));
+            let mut call = Box::pin(client.persist::<W>(number, write, wait, deadline, &given_up));
             let outcome = tokio::select! {
                 outcome = &mut call => outcome,
                 _ = gone => {
@@ -124,8 +124,10 @@ impl Client {
             let next = Instant::now() + backoff.pause();
             let said = async {
                 let number = identity.open();
-                let cancel = ClientCancel { call: request };
-                let _ = self.persist::<ClientCancel>(number, cancel.into(), Wait::No, &AtomicBool::new(true)).await;
+                let cancel = ClientCancel { call: request }.into();
+                let _ = self
+                    .persist::<ClientCancel>(number, cancel, Wait::No, Some(deadline), &AtomicBool::new(true))
+                    .await;
                 sleep_until(next).await;
             };
             tokio::select! {
@@ -201,15 +203,15 @@ impl Client {
         }
     }
 
-    /// Sends a write until it has its final answer. Once the caller has `given_up` it is not made anew.
+    /// Sends a write until it has its final answer, or the deadline is over. Once the caller has `given_up` it is not made anew.
     async fn persist<W: Call>(
         &self,
         mut number: Number,
         write: Write,
         wait: Wait,
+        deadline: Option<Instant>,
         given_up: &AtomicBool,
     ) -> Result<Answered<W::Answer>, Error> {
-        let deadline = self.deadline(wait);
         let mut backoff = Backoff::new();
         let mut reached_before = false;
         let mut begun = Instant::now();
@@ -225,7 +227,7 @@ impl Client {
                 Err(Fault::Final(Error::Refused(Refusal { code: Code::Cancelled, .. })))
                     if reached_before && !given_up.load(Ordering::Acquire) =>
                 {
-                    number = self.number(deadline).await?;
+                    number = self.number_at(number.into_place(), deadline).await?;
                     (begun, reached_before) = (Instant::now(), false);
                 }
                 // Of what was sent before, this says nothing.
@@ -235,6 +237,9 @@ impl Client {
                 ) if reached_before => {
                     let unknown = Error::Timeout { command: request.command().name() };
                     self.pause(&mut backoff, deadline, unknown).await?;
+                }
+                Err(Fault::Final(error)) if reached_before && is_of_one_attempt(&error) => {
+                    return Err(Error::Timeout { command: request.command().name() });
                 }
                 Err(Fault::Final(error)) => return Err(error),
                 Err(Fault::Again { error, reached }) => {
@@ -249,7 +254,7 @@ impl Client {
                     if reached_before || given_up.load(Ordering::Acquire) {
                         return Err(Error::ClientExpired);
                     }
-                    number = self.number(deadline).await?;
+                    number = self.number_at(number.into_place(), deadline).await?;
                     begun = Instant::now();
                 }
             }
@@ -271,8 +276,10 @@ impl Client {
             let connection = self.connection().await.map_err(Fault::Final)?;
             let asked = Instant::now();
             let mut pending = connection.start(request).await.map_err(|error| lost(error, false))?;
-            let share = self.share(deadline).saturating_add(ATTEMPT_GRACE);
-            let limit = wait.span().map(|wait| wait.saturating_add(share));
+            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(asked));
+            let limit = wait
+                .span()
+                .map(|wait| wait.saturating_add(self.share(deadline)).min(left).saturating_add(ATTEMPT_GRACE));
             match pending.wait(limit).await {
                 Ok(reply) => break (connection, asked, reply),
                 // Somebody else was told that the agent does not know his command.
@@ -330,11 +337,18 @@ impl Client {
         Ok(())
     }
 
-    /// A number for a request, of a client that is registered for it if there is none.
-    async fn number(&self, deadline: Option<Instant>) -> Result<Number, Error> {
-        let mut current = self.identities().lock().await;
-        if let Some(identity) = current.as_ref().filter(|identity| identity.is_usable()) {
-            return Ok(identity.open());
+    /// A number for a request, once there is a place for it.
+    async fn number(&self, wait: Wait, deadline: Option<Instant>) -> Result<Number, Error> {
+        let place = in_time(deadline, self.identities().place(wait)).await;
+        self.number_at(place.ok_or_else(|| unavailable("no place among the calls of this client"))?, deadline).await
+    }
+
+    /// A number for a request that has this place, of a client that is registered for it if there is none.
+    async fn number_at(&self, place: Place, deadline: Option<Instant>) -> Result<Number, Error> {
+        let current = in_time(deadline, self.identities().current.lock()).await;
+        let mut current = current.ok_or_else(|| unavailable("this client is not registered yet"))?;
+        if let Some(identity) = current.as_ref().filter(|identity| !identity.expired()) {
+            return Ok(identity.open_at(place));
         }
         let asked = Instant::now();
         let ttl = self.client_ttl();
@@ -352,9 +366,44 @@ impl Client {
         };
         let identity = Identity::new(client, asked);
         tokio::spawn(keep_alive(self.downgrade(), Arc::downgrade(&identity), ttl / 3));
-        let number = identity.open();
+        let number = identity.open_at(place);
         *current = Some(identity);
         Ok(number)
+    }
+}
+
+/// What `work` comes to before the deadline.
+async fn in_time<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+fn unavailable(text: &str) -> Error {
+    Error::Unavailable { text: format!("overloaded: {text}") }
+}
+
+/// Whether it says only that this attempt came to nothing, and nothing of those before.
+fn is_of_one_attempt(error: &Error) -> bool {
+    match error {
+        Error::Connect(_)
+        | Error::Auth { .. }
+        | Error::Unsupported { .. }
+        | Error::Remote { .. }
+        | Error::TooManyCalls
+        | Error::Refused(Refusal { code: Code::Refused, .. }) => true,
+        Error::Refused(_)
+        | Error::Keys { .. }
+        | Error::Closed
+        | Error::Protocol { .. }
+        | Error::Timeout { .. }
+        | Error::NoGroup { .. }
+        | Error::NoQuorum { .. }
+        | Error::Unavailable { .. }
+        | Error::ClientExpired
+        | Error::LeaseLost(_)
+        | Error::Read { .. } => false,
     }
 }
 

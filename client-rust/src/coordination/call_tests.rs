@@ -119,6 +119,30 @@ async fn a_call_that_waits_holds_back_the_acknowledgement() {
 }
 
 #[tokio::test]
+async fn a_call_that_waits_for_long_is_named_and_all_others_are_acknowledged() {
+    let answers = (0..400).map(written);
+    let agent = FakeAgent::start([Act::Keep].into_iter().chain(answers)).await;
+    let client = agent.client().await;
+    let waiting = tokio::spawn({
+        let lock = client.lock("x");
+        async move { lock.acquire().await.map(|guard| guard.token()) }
+    });
+    agent.wait_for(1).await;
+    for _ in 0..400 {
+        put(&client).await.unwrap();
+    }
+    let seen = agent.seen();
+    assert!(seen.iter().all(|request| caller(request).0 == 1), "in one name");
+    let last = seen.iter().rev().find_map(|request| {
+        let CoordinationRequest::Write(caller, _) = request else { return None };
+        (!caller.open.is_empty()).then(|| caller.clone())
+    });
+    let last = last.unwrap();
+    assert_eq!((last.request, last.acknowledged_below, last.open), (384, 384, vec![1]));
+    waiting.abort();
+}
+
+#[tokio::test]
 async fn giving_up_a_call_that_waits_cancels_it_and_gives_back_what_was_granted() {
     let held = encoded(&Held { hold: 5, token: 6, expires: 0 });
     let agent = FakeAgent::start([Act::Keep, Act::AnswerBoth(held, encoded(&Done {})), answer(&Done {})]).await;
@@ -364,6 +388,11 @@ async fn what_was_sent_before_is_unknown_and_not_undone() {
         let client = Client::connect(&options).await.unwrap();
         assert!(matches!(put(&client).await, Err(Error::Timeout { .. })), "{text}");
         assert!(agent.seen().iter().all(|request| caller(request) == (1, 1, 1)), "{text}");
+    }
+    for text in ["Invalid authentication token", "Unsupported command", "gibberish", "refused: two groups"] {
+        let agent = FakeAgent::start([Act::Close, Act::Refuse(text)]).await;
+        let outcome = put(&agent.client().await).await;
+        assert!(matches!(outcome, Err(Error::Timeout { .. })), "{text}: {outcome:?}");
     }
     let agent = FakeAgent::start([Act::Close, Act::Refuse("no-quorum: missing a, b"), written(7)]).await;
     assert_eq!(put(&agent.client().await).await.unwrap(), 7);

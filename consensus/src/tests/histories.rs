@@ -65,8 +65,9 @@ impl Client {
     /// Sends a request until it is answered; `None` if it is given up, its outcome being unknown.
     async fn ask(&mut self, operation: Operation) -> Option<Reply> {
         self.next += 1;
-        let (request, acknowledged_below) = (RequestId(self.next), RequestId(self.next));
-        let command = Command::Client(Request { client: self.id, request, acknowledged_below, operation });
+        let request = RequestId(self.next);
+        let acknowledged = folkmoot_coordination::Acknowledged::below(request);
+        let command = Command::Client(Request { client: self.id, request, acknowledged, operation });
         let patience = if self.chance.below(4) == 0 { 20 } else { 2_000 };
         let started = now();
         while started.elapsed() < Duration::from_millis(patience) {

@@ -134,7 +134,12 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn request(client: folkmoot_coordination::ClientId, number: u64, operation: Operation) -> Command {
-    Command::Client(Request { client, request: RequestId(number), acknowledged_below: RequestId(0), operation })
+    Command::Client(Request {
+        client,
+        request: RequestId(number),
+        acknowledged: folkmoot_coordination::Acknowledged::default(),
+        operation,
+    })
 }
 
 fn put(key: &str, value: &str) -> Operation {

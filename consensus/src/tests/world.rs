@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use folkmoot_coordination::{
-    ClientId, Command, Key, Operation, Query, Reply, Request, RequestId, Ttl, Value, collections, kv,
+    Acknowledged, ClientId, Command, Key, Operation, Query, Reply, Request, RequestId, Ttl, Value, collections, kv,
 };
 use openraft::{AsyncRuntime, Instant};
 use openraft_rt_sim::{SimInstant, SimRuntime};
@@ -232,15 +232,15 @@ impl World {
 
 pub(crate) fn add(client: ClientId, request: u64) -> Command {
     let operation = Operation::Counter(counter(), collections::CounterCommand::Add(1));
-    let (request, acknowledged_below) = (RequestId(request), RequestId(request));
-    Command::Client(Request { client, request, acknowledged_below, operation })
+    let (request, acknowledged) = (RequestId(request), Acknowledged::below(RequestId(request)));
+    Command::Client(Request { client, request, acknowledged, operation })
 }
 
 pub(crate) fn put(client: ClientId, request: u64, value: Bytes) -> Command {
     let (key, value) = (Key::try_from("key").unwrap(), Value::try_from(value).unwrap());
     let operation = Operation::Kv(kv::Command::Put(kv::Put { key, value, life: kv::Life::Unlimited }));
-    let (request, acknowledged_below) = (RequestId(request), RequestId(request));
-    Command::Client(Request { client, request, acknowledged_below, operation })
+    let (request, acknowledged) = (RequestId(request), Acknowledged::below(RequestId(request)));
+    Command::Client(Request { client, request, acknowledged, operation })
 }
 
 pub(crate) fn counter() -> Key {

@@ -195,7 +195,12 @@ impl Client {
 
     pub fn command(&self, operation: Operation) -> Command {
         let request = RequestId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
-        Command::Client(Request { client: self.id, request, acknowledged_below: RequestId(0), operation })
+        Command::Client(Request {
+            client: self.id,
+            request,
+            acknowledged: folkmoot_coordination::Acknowledged::default(),
+            operation,
+        })
     }
 
     pub async fn call(&self, operation: Operation) -> Reply {

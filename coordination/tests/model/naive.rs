@@ -15,7 +15,8 @@ pub struct Client {
     id: ClientId,
     ttl: Ttl,
     expires: TimeMs,
-    acknowledged_below: RequestId,
+    /// By number, whether it has ever said that it is done with it.
+    done: Vec<bool>,
     replies: Vec<(RequestId, Reply)>,
 }
 
@@ -110,8 +111,7 @@ impl Naive {
                 }
                 self.revision.0 += 1;
                 let expires = after(self.now, (*ttl).into());
-                let acknowledged_below = RequestId(0);
-                self.clients.push(Client { id: *id, ttl: *ttl, expires, acknowledged_below, replies: Vec::new() });
+                self.clients.push(Client { id: *id, ttl: *ttl, expires, done: Vec::new(), replies: Vec::new() });
                 Reply::Registered(*id)
             }
             Command::NodeGone { node } => {
@@ -154,10 +154,15 @@ impl Naive {
             return Reply::Refused(Refusal::ClientExpired);
         };
         client.expires = after(now, client.ttl.into());
-        client.acknowledged_below = client.acknowledged_below.max(request.acknowledged_below);
-        let below = client.acknowledged_below;
-        client.replies.retain(|(number, _)| *number >= below);
-        if request.request < below {
+        let said = &request.acknowledged;
+        let below = usize::try_from(said.below.0).unwrap();
+        client.done.resize(client.done.len().max(below), false);
+        for (number, done) in (0..).map(RequestId).zip(&mut client.done[..below]) {
+            *done |= !said.open.contains(&number);
+        }
+        let done = |number: &RequestId| client.done.get(usize::try_from(number.0).unwrap()) == Some(&true);
+        client.replies.retain(|(number, _)| !done(number));
+        if done(&request.request) {
             return Reply::Refused(Refusal::Stale);
         }
         if let Some((_, reply)) = client.replies.iter().find(|(number, _)| *number == request.request) {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use folkmoot_coordination::kv::{self, Life, Put};
 use folkmoot_coordination::lock::{Acquire, Mode};
 use folkmoot_coordination::{
-    Change, ClientId, Command, Entry, Event, HoldId, Key, LogIndex, Machine, Operation, Patience, Query, Refusal,
-    Reply, Request, RequestId, Revision, SessionId, Ticket, TimeMs, Ttl, Value, WallMs, lock, session,
+    Acknowledged, Change, ClientId, Command, Entry, Event, HoldId, Key, LogIndex, Machine, Operation, Patience, Query,
+    Refusal, Reply, Request, RequestId, Revision, SessionId, Ticket, TimeMs, Ttl, Value, WallMs, lock, session,
 };
 
 /// A machine and what the test knows about it.
@@ -67,7 +67,7 @@ impl Fixture {
     pub fn request(&mut self, client: ClientId, operation: Operation) -> Request {
         let next = self.next.entry(client).or_default();
         *next += 1;
-        Request { client, request: RequestId(*next), acknowledged_below: RequestId(0), operation }
+        Request { client, request: RequestId(*next), acknowledged: Acknowledged::default(), operation }
     }
 
     pub fn put(&mut self, client: ClientId, key: &str, value: &str, life: Life) -> Reply {

@@ -23,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use folkmoot_coordination::{ClientId, Command, Millis, Patience, Request, RequestId};
+use folkmoot_coordination::limits::OPEN_PER_CLIENT;
+use folkmoot_coordination::{Acknowledged, ClientId, Command, Millis, Patience, Request, RequestId};
 use folkmoot_proto::coordination::{
     Caller, ClientRegister, Code, CoordinationCommand, CoordinationRequest, Read, Reading, Write,
 };
@@ -151,7 +152,7 @@ async fn write(
     let request = Request {
         client: ClientId(caller.client),
         request: RequestId(caller.request),
-        acknowledged_below: RequestId(caller.acknowledged_below),
+        acknowledged: acknowledged(caller)?,
         operation,
     };
     let asked = asked.clone();
@@ -184,6 +185,17 @@ async fn write(
     };
     session.calls.run(&room, kib, task).await;
     Ok(())
+}
+
+/// What the client says it is done with.
+fn acknowledged(caller: &Caller) -> Result<Acknowledged, Failure> {
+    let Caller { acknowledged_below, open, .. } = caller;
+    if open.len() > OPEN_PER_CLIENT {
+        let reason = format!("{} open requests are named, at most {OPEN_PER_CLIENT} are allowed", open.len());
+        return Err(Failure::invalid(reason));
+    }
+    let open = open.iter().copied().map(RequestId).collect();
+    Ok(Acknowledged { below: RequestId(*acknowledged_below), open })
 }
 
 /// A question.

@@ -192,7 +192,7 @@ async fn a_client_that_outlives_its_group_is_unknown_to_the_next_and_harms_nobod
     let add = wire::CounterAdd { by: 5, name: "c".into() };
     assert_eq!(member.write(add.clone()).await.value, 5);
     let own = member.caller.clone();
-    member.caller = Caller { acknowledged_below: 40, client: stray, request: 40, timeout: 0 };
+    member.caller = Caller { acknowledged_below: 40, client: stray, request: 40, ..Caller::default() };
     let seq = member.send_again(add.clone()).await;
     member.refused(seq, Code::ClientExpired).await;
     member.caller = own;
