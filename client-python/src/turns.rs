@@ -13,8 +13,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 /// Time after a blocking call in which the keeper leaves the runtime to the next one; it looks this often. Ours: more than a
-/// program takes from call to call, and nothing to what goes on in the background, of which a third of a second is the most
-/// hurried.
+/// program takes from call to call, and little to what goes on in the background, where the shortest time to live is renewed
+/// each tenth of a second.
 const GRACE: Duration = Duration::from_millis(1);
 
 /// Of one runtime.

@@ -16,16 +16,16 @@ THREADS = 16
 
 
 def together(call):
-    """What each of so many threads got of the call, or the exception it raised."""
-    ends = []
+    """What each of so many threads got of the call with its number, or the exception it raised."""
+    ends = [None] * THREADS
 
-    def work():
+    def work(number):
         try:
-            ends.append(call())
+            ends[number] = call(number)
         except BaseException as fault:
-            ends.append(fault)
+            ends[number] = fault
 
-    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -37,16 +37,15 @@ def together(call):
 def test_threads_whose_answers_come_in_any_order_each_get_their_own(fake):
     def last_first(connection, requests):
         waiting = []
-        for command, number, _ in requests:
-            waiting.append(number)
+        for _, number, body in requests:
+            waiting.append(answer(number, {"Num": int(body["Existing"][0])}))
             if len(waiting) == THREADS:
-                for asked in reversed(waiting):
-                    connection.sendall(answer(asked, {"Members": [], "Number": asked}))
+                connection.sendall(b"".join(reversed(waiting)))
                 waiting.clear()
 
     with folkmoot.connect(fake(last_first).address, **PATIENT) as moot:
         for _ in range(20):
-            assert together(moot.members) == [[]] * THREADS
+            assert together(lambda number: moot.join(str(number))) == list(range(THREADS))
 
 
 def test_an_answer_that_is_cut_ends_the_calls_of_all_threads(fake):
@@ -55,7 +54,7 @@ def test_an_answer_that_is_cut_ends_the_calls_of_all_threads(fake):
         connection.sendall(answer(numbers[0], MEMBERS)[:-3])
 
     with folkmoot.connect(fake(cut).address, reconnect=None, timeout=LIMIT) as moot:
-        assert [type(end) for end in together(moot.members)] == [folkmoot.Closed] * THREADS
+        assert [type(end) for end in together(lambda _: moot.members())] == [folkmoot.Closed] * THREADS
 
 
 def test_a_silent_agent_is_a_timeout_for_each_thread_and_answers_the_next(fake):
@@ -67,7 +66,7 @@ def test_a_silent_agent_is_a_timeout_for_each_thread_and_answers_the_next(fake):
                 connection.sendall(answer(number, MEMBERS))
 
     with folkmoot.connect(fake(silent).address, reconnect=None) as moot:
-        ends = together(lambda: moot.members(timeout=0.2))
+        ends = together(lambda _: moot.members(timeout=0.2))
         assert [type(end) for end in ends] == [folkmoot.Timeout] * THREADS
         heard.set()
         assert moot.members(timeout=LIMIT) == []
@@ -85,7 +84,7 @@ def test_closing_a_client_ends_the_calls_of_other_threads(fake):
     moot = folkmoot.connect(fake(silent).address, reconnect=None)
     closing = threading.Thread(target=lambda: all_asked.wait(LIMIT) and moot.close())
     closing.start()
-    assert [type(end) for end in together(lambda: moot.members(timeout=LIMIT))] == [folkmoot.Closed] * THREADS
+    assert [type(end) for end in together(lambda _: moot.members(timeout=LIMIT))] == [folkmoot.Closed] * THREADS
     closing.join(LIMIT)
 
 
