@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use folkmoot_proto::{
-    AuthRequest, Command, Decode, FrameReader, HandshakeRequest, Request, StopRequest, Text, VERSION, texts,
+    AgentRequest, AuthRequest, Command, Decode, FrameReader, HandshakeRequest, Request, StopRequest, Text, VERSION,
+    texts,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
@@ -81,13 +82,12 @@ impl Connection {
         Ok(Pending { command, answer })
     }
 
-    /// Ends the subscription `seq`, if there is room to say so; nobody waits for the reply.
+    /// Ends the subscription `seq`; nobody waits for the reply.
     pub(crate) fn stop_unanswered(&self, seq: u64) {
-        let request = Request::from(folkmoot_proto::AgentRequest::Stop(StopRequest { stop: seq }));
-        let (reply, _) = oneshot::channel();
-        let Ok(place) = self.requests.try_reserve() else { return };
-        if let Ok(seq) = self.table.register(Waiter::Call { command: request.command(), reply }) {
-            place.send(request.to_bytes(seq));
+        self.table.stop_later(seq);
+        // Where there is no room, requests wait to be written, and this one's turn comes with theirs.
+        if let Ok(place) = self.requests.try_reserve() {
+            place.send(stops(&self.table));
         }
     }
 
@@ -119,6 +119,12 @@ impl Pending {
     }
 }
 
+/// The requests that end the subscriptions nobody has any more. Their replies are for nobody.
+fn stops(table: &Table) -> Vec<u8> {
+    let stop = |(seq, stop)| Request::from(AgentRequest::Stop(StopRequest { stop })).to_bytes(seq);
+    table.take_stops().into_iter().flat_map(stop).collect()
+}
+
 /// The error a reply tells of, if any.
 pub(crate) fn succeeded(command: Command, error: &Text) -> Result<(), Error> {
     let text = || error.to_string_lossy().into_owned();
@@ -148,7 +154,7 @@ async fn run(
     let error = tokio::select! {
         error = &mut reading => error,
         error = probe::watch(&table, asking) => error,
-        written = write(writing, requests) => match written {
+        written = write(writing, requests, &table) => match written {
             Ok(()) => Error::Closed,
             // Answers that came before are read first: one of them may say why the agent takes nothing more.
             Err(error) => timeout(LAST_WORDS, reading).await.unwrap_or(error),
@@ -185,12 +191,13 @@ async fn read(mut stream: Reader, table: &Table) -> Error {
 
 /// Requests that wait together leave in one write, so that a pipeline costs one call of the system. Until nobody has the
 /// connection.
-async fn write(mut stream: Writer, mut requests: mpsc::Receiver<Vec<u8>>) -> Result<(), Error> {
+async fn write(mut stream: Writer, mut requests: mpsc::Receiver<Vec<u8>>, table: &Table) -> Result<(), Error> {
     while let Some(mut bytes) = requests.recv().await {
         while bytes.len() < WRITE_BATCH {
             let Ok(more) = requests.try_recv() else { break };
             bytes.extend_from_slice(&more);
         }
+        bytes.extend(stops(table));
         match timeout(WRITE_TIMEOUT, stream.write_all(&bytes)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Error::Closed),
@@ -199,3 +206,7 @@ async fn write(mut stream: Writer, mut requests: mpsc::Receiver<Vec<u8>>) -> Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

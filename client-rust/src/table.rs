@@ -116,6 +116,8 @@ struct Inner {
     /// for a header by mistake reads as 0.
     last: u64,
     waiters: BTreeMap<u64, Waiter>,
+    /// Subscriptions that nobody has any more, and of which the agent was not told yet.
+    stops: Vec<u64>,
     /// Why the connection is gone.
     ended: Option<Error>,
     /// When the last object came.
@@ -137,10 +139,23 @@ impl Table {
         if inner.waiters.len() >= MAX_OPEN {
             return Err(Error::TooManyCalls);
         }
-        inner.last = inner.last.wrapping_add(1);
-        let seq = inner.last;
+        let seq = inner.number();
         inner.waiters.insert(seq, waiter);
         Ok(seq)
+    }
+
+    /// Nobody has the subscription `seq` any more: the agent is to be told.
+    pub(crate) fn stop_later(&self, seq: u64) {
+        let mut inner = self.lock();
+        if inner.ended.is_none() {
+            inner.stops.push(seq);
+        }
+    }
+
+    /// Subscriptions to be ended, each behind the number of the request that does it, for which nobody waits.
+    pub(crate) fn take_stops(&self) -> Vec<(u64, u64)> {
+        let mut inner = self.lock();
+        std::mem::take(&mut inner.stops).into_iter().map(|stop| (inner.number(), stop)).collect()
     }
 
     /// Nobody waits for `seq` any more.
@@ -252,6 +267,11 @@ impl Table {
 }
 
 impl Inner {
+    fn number(&mut self) -> u64 {
+        self.last = self.last.wrapping_add(1);
+        self.last
+    }
+
     /// An agent that does not know a command reads nothing behind it, and closes the connection. Who is answered so may ask
     /// for something else at once: that must not be sent here any more. What came before may still be answered.
     fn close_behind(&mut self, seq: u64) {
