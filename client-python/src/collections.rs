@@ -1,11 +1,17 @@
 //! The calls about counters, sets, lists and queues.
 
-use folkmoot_client::{Client, Queue};
+use std::sync::{Mutex, PoisonError};
+
+use folkmoot_client::{Client, Queue, Taken};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::core::Core;
+use crate::error::Failure;
 use crate::input::{Blob, Many, Name, Waiting, blobs};
 use crate::pending::Pending;
+use crate::runtime::Local;
+use crate::values::Answer;
 
 #[pymethods]
 impl Core {
@@ -111,11 +117,34 @@ impl Core {
     }
 
     fn queue_get(&self, name: Name, by_priority: bool, wait: Waiting) -> PyResult<Pending> {
-        self.call(move |client| async move { queue(&client, name, by_priority).get(wait.0).await })
+        let home = self.shared().home().clone();
+        self.call(move |client| async move {
+            let taken = queue(&client, name, by_priority).take(wait.0).await?;
+            Ok::<_, Failure>(taken.map(|taken| TakenObject(Mutex::new(Some(Local::new(&home, taken))))))
+        })
     }
 
     fn queue_info(&self, name: Name, by_priority: bool) -> PyResult<Pending> {
         self.call(move |client| async move { queue(&client, name, by_priority).info().await })
+    }
+}
+
+/// An element on its way to who asked: garbage before it is kept, it is put back.
+#[pyclass(frozen, name = "Taken", module = "folkmoot._folkmoot")]
+pub(crate) struct TakenObject(Mutex<Option<Local<Taken>>>);
+
+impl Answer for TakenObject {
+    fn answer(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        Ok(Bound::new(py, self)?.into_any())
+    }
+}
+
+#[pymethods]
+impl TakenObject {
+    fn keep<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = taken.ok_or_else(|| PyRuntimeError::new_err("this element was kept before"))?;
+        taken.into_inner()?.keep().answer(py)
     }
 }
 

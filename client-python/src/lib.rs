@@ -26,6 +26,8 @@ mod _folkmoot {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::collections::TakenObject;
+    #[pymodule_export]
     use crate::core::{Core, connect};
     #[pymodule_export]
     use crate::held::{HeldObject, ItemObject, PassageObject, SessionObject};

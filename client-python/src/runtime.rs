@@ -110,6 +110,16 @@ impl<T> Local<T> {
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }
+
+    /// For who is where it belongs.
+    ///
+    /// # Errors
+    /// This is a child of that process.
+    pub(crate) fn into_inner(mut self) -> PyResult<T> {
+        self.home.check()?;
+        #[expect(clippy::expect_used, reason = "it is empty only in drop")]
+        Ok(self.value.take().expect("not dropped"))
+    }
 }
 
 impl<T> Deref for Local<T> {

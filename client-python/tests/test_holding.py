@@ -144,6 +144,25 @@ def test_a_cancelled_acquire_holds_nothing(one, other, name):
     asyncio.run(main())
 
 
+def test_what_comes_for_a_get_that_is_cancelled_goes_back(one, other, name):
+    async def main():
+        async with folkmoot.aio.connect(*one.addresses, **PATIENT) as moot:
+            queue = other.queue(name)
+            getting = asyncio.ensure_future(moot.queue(name).get())
+            while not queue.info().waiting:
+                await asyncio.sleep(0)
+            queue.put("x")
+            # It is taken, and its taker has no chance to look.
+            while queue.info().length or queue.info().waiting:
+                pass
+            getting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await getting
+            assert queue.get(timeout=LIMIT) == "x"
+
+    asyncio.run(main())
+
+
 def test_who_waits_for_a_loss_is_told_nothing_when_it_is_given_back(one, name):
     async def main():
         async with folkmoot.aio.connect(*one.addresses, **PATIENT) as moot:

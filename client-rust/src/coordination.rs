@@ -29,7 +29,7 @@ pub(crate) use identity::Identities;
 pub use kv::{Compare, Entry, Kv, Life, Operation, Outcome, Page, Swap, Transacted, Transaction};
 pub use lease::Lost;
 pub use lock::{Guard, Line, Lock, ReadWriteLock, Semaphore};
-pub use queue::Queue;
+pub use queue::{Queue, Taken};
 pub use session::{Bond, Session, SessionOptions};
 pub use watch::{Change, Changes, Watch, WatchOptions};
 pub use work::{Claim, Item, NewItem, Put, WorkQueue};

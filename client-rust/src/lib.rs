@@ -38,7 +38,7 @@ pub use client::Client;
 pub use coordination::{
     Backup, Barrier, Bond, Change, Changes, Claim, Compare, Counter, Election, Entry, Gate, Group, Guard, Item, Kv,
     Leader, Leaders, Life, Line, List, Lock, Lost, NewItem, Operation, Outcome, Page, Passage, Put, Queue,
-    ReadWriteLock, Semaphore, Session, SessionOptions, Set, Swap, Term, Transacted, Transaction, Wait, Watch,
+    ReadWriteLock, Semaphore, Session, SessionOptions, Set, Swap, Taken, Term, Transacted, Transaction, Wait, Watch,
     WatchOptions, WorkQueue,
 };
 pub use error::{AddressFault, ConnectError, Error, Refusal};

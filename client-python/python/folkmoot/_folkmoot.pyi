@@ -153,6 +153,13 @@ class Records(Generic[_T]):
         """Ends it, here and on the agent. A `next_batch` under way ends empty."""
 
 @final
+class Taken:
+    """An element on its way to who asked: garbage before it is kept, it is put back."""
+
+    def keep(self) -> bytes:
+        """The element, for good."""
+
+@final
 class Held:
     """A lock, permits or an office (term). Renewed in the background until it is released, lost or garbage."""
 
@@ -341,7 +348,7 @@ class Core:
     def queue_put(self, name: str, priority: Optional[int], value: bytes, bound: Optional[int]) -> Pending[None]:
         """`priority` None: the queue of this name; a number: the priority queue of this name, lowest first."""
 
-    def queue_get(self, name: str, by_priority: bool, wait: Optional[float]) -> Pending[Optional[bytes]]: ...
+    def queue_get(self, name: str, by_priority: bool, wait: Optional[float]) -> Pending[Optional[Taken]]: ...
     def queue_info(self, name: str, by_priority: bool) -> Pending[QueueState]: ...
 
     # Locks, elections, barriers, sessions. What depends on a `Session` object, not on its number, knows of its end at once.

@@ -62,19 +62,24 @@ impl Queue {
     /// # Errors
     /// As any coordination call.
     pub async fn get(&self, wait: Wait) -> Result<Option<Bytes>, Error> {
+        Ok(self.take(wait).await?.map(Taken::keep))
+    }
+
+    /// As [`Queue::get`], for whoever has to hand it on, to somebody who may be gone by then: until it is kept, its drop puts
+    /// it back.
+    ///
+    /// # Errors
+    /// As any coordination call.
+    pub async fn take(&self, wait: Wait) -> Result<Option<Taken>, Error> {
         let Self { client, name, kind, .. } = self;
         let get = QueueGet { kind: *kind, name: name.clone(), wait: wait.to_body() };
         let queue = self.clone();
         let taken = async move |Answered { answer: Element { element }, .. }: Answered<_>| {
-            Ok(element.map(|Blob(element)| Owed::new(Taken { queue, element })))
+            Ok(element.map(|Blob(element)| Taken(Owed::new(Handed { queue, element }))))
         };
         match client.write_waiting(get, wait, taken).await {
-            Ok(taken) => Ok(taken.map(|mut taken| {
-                taken.settle();
-                taken.what().element.clone()
-            })),
             Err(Error::Refused(Refusal { code: Code::Empty | Code::TimedOut, .. })) => Ok(None),
-            Err(error) => Err(error),
+            outcome => outcome,
         }
     }
 
@@ -88,14 +93,26 @@ impl Queue {
     }
 }
 
-/// What was taken for somebody who may be gone.
+/// An element on its way to somebody who may be gone. Dropped, it is put back in the background: at the end, as its place is
+/// not known any more.
+#[derive(Debug)]
+pub struct Taken(Owed<Handed>);
+
+impl Taken {
+    /// The element, for good.
+    pub fn keep(mut self) -> Bytes {
+        self.0.settle();
+        self.0.what().element.clone()
+    }
+}
+
 #[derive(Debug, Clone)]
-struct Taken {
+struct Handed {
     queue: Queue,
     element: Bytes,
 }
 
-impl GiveBack for Taken {
+impl GiveBack for Handed {
     /// At the end (in a priority queue behind those of number 0), because nobody knows its place. If this fails too, the element is lost, as it is when its
     /// taker dies: work queues have leases for that.
     async fn give_back(&self) -> Result<(), Error> {

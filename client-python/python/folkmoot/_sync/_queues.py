@@ -32,10 +32,10 @@ class _Taking(Coded[V]):
         Raises :class:`folkmoot.Empty` (a ``queue.Empty``) if there was none in time.
         """
         wait = timeout if block else 0.0
-        data = complete(self._core.queue_get(self._name, self._by_priority, wait))
-        if data is None:
+        taken = complete(self._core.queue_get(self._name, self._by_priority, wait))
+        if taken is None:
             raise Empty(f"empty: nothing in {self._name}", "empty")
-        return self._codec.decode(data)
+        return self._codec.decode(taken.keep())
 
     def get_nowait(self) -> V:
         """Takes the next element. Raises :class:`folkmoot.Empty` if there is none."""
