@@ -28,6 +28,8 @@ pub(crate) enum Act {
     OpenAndClose(Vec<Vec<u8>>),
     /// The connection closes.
     Close,
+    /// The same, and no other is accepted.
+    Leave,
     /// Nothing, for the time being.
     Keep,
     /// The last one that was kept is answered with the first body, this one with the second.
@@ -53,6 +55,8 @@ pub(crate) struct FakeAgent {
     asked: Arc<Notify>,
     /// Nothing is read and nothing answered while it is true; connections stay.
     silent: watch::Sender<bool>,
+    /// No connection is accepted any more.
+    gone: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -73,12 +77,20 @@ impl FakeAgent {
             state: Arc::new(Mutex::new(state)),
             asked: Arc::default(),
             silent: watch::Sender::new(false),
+            gone: watch::Sender::new(false),
         };
         let accepting = agent.clone();
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                accepting.state.lock().unwrap().connections += 1;
-                tokio::spawn(accepting.clone().serve(stream));
+            let mut gone = accepting.gone.subscribe();
+            let accept = async {
+                while let Ok((stream, _)) = listener.accept().await {
+                    accepting.state.lock().unwrap().connections += 1;
+                    tokio::spawn(accepting.clone().serve(stream));
+                }
+            };
+            tokio::select! {
+                _ = gone.wait_for(|gone| *gone) => {}
+                () = accept => {}
             }
         });
         agent
@@ -151,6 +163,10 @@ impl FakeAgent {
                         return;
                     }
                     Act::Close => return,
+                    Act::Leave => {
+                        self.gone.send_replace(true);
+                        return;
+                    }
                     Act::Keep => {
                         kept = seq;
                         continue;

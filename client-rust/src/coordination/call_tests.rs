@@ -398,6 +398,15 @@ async fn what_was_sent_before_is_unknown_and_not_undone() {
     assert_eq!(put(&agent.client().await).await.unwrap(), 7);
 }
 
+#[tokio::test]
+async fn what_was_sent_to_an_agent_that_is_gone_for_good_is_unknown() {
+    let agent = FakeAgent::start([Act::Leave]).await;
+    let patience = Reconnect::Within(Duration::from_millis(100));
+    let client = Client::connect(&agent.options().reconnect(patience)).await.unwrap();
+    let outcome = put(&client).await;
+    assert!(matches!(outcome, Err(Error::Timeout { .. })), "{outcome:?}");
+}
+
 /// A client that lives for a second, and whose agent answers its first request only.
 async fn short_lived(first: Act) -> (FakeAgent, Client) {
     let agent = FakeAgent::start([first].into_iter().chain((0..100).map(|_| Act::Keep))).await;
