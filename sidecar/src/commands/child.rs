@@ -313,9 +313,17 @@ mod tests {
         let number = std::fs::read_to_string(&file).unwrap();
         let _ = std::fs::remove_file(file);
         assert!(matches!(ended, Ended::Killed(Lost::Ended)));
-        // Killed it is at most a zombie that nobody has asked for yet.
-        let state = std::fs::read_to_string(format!("/proc/{}/stat", number.trim())).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z ") || state.contains(") X "), "{state}");
+        // Killed it is at most a zombie that nobody has asked for yet, once the kernel has got round to it.
+        let stat = format!("/proc/{}/stat", number.trim());
+        let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let state = std::fs::read_to_string(&stat).unwrap_or_default();
+            if state.is_empty() || state.contains(") Z ") || state.contains(") X ") {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < patience, "it lives: {state}");
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
