@@ -71,7 +71,7 @@ fn pieces_that_do_not_add_up_are_not_taken() {
     assert_eq!(damaged.check(ME), Err(Nonsense::Checksum));
     assert_eq!(piece(8, 0, &[3, SNAPSHOT_VERSION]).unusable(), None);
     let other = piece(8, 0, &[0x83, 1, 99]).unusable().unwrap();
-    assert_eq!(other, "a snapshot of version 99, version 1 is read here");
+    assert_eq!(other, format!("a snapshot of version 99, version {SNAPSHOT_VERSION} is read here"));
 }
 
 proptest! {
