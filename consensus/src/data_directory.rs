@@ -77,7 +77,7 @@ pub enum DirectoryError {
     },
     /// It has an identity that took part in a group, but not the log.
     #[error(
-        "data directory {}: the file raft.redb is missing or empty although this member has taken part in a group: without it the member does not know how it voted; restore it, or start with an empty directory, which makes a new member",
+        "data directory {}: the log (raft-*.log) is missing or empty although this member has taken part in a group: without it the member does not know how it voted; restore it, or start with an empty directory, which makes a new member",
         path.display()
     )]
     LogLost {
@@ -150,8 +150,7 @@ impl DataDirectory {
         if contents.owner.cluster != owner.cluster {
             return Err(DirectoryError::OtherCluster { path, found: contents.owner.cluster, expected: owner.cluster });
         }
-        if contents.record != Record::Free && fs::metadata(path.join(Directory::DATA)).map_or(0, |data| data.len()) == 0
-        {
+        if contents.record != Record::Free && !Directory::has_log(&path) {
             return Err(DirectoryError::LogLost { path });
         }
         // Better now than at the first promise.

@@ -7,6 +7,8 @@ use super::*;
 use crate::founding::Proposal;
 use crate::peer::{ClusterId, Peer};
 
+const LOG: &str = "raft-0000000001.log";
+
 /// A directory of this test, gone with it.
 struct Scratch(PathBuf);
 
@@ -24,7 +26,7 @@ impl Scratch {
     }
 
     fn make_log(&self) {
-        fs::write(self.0.join(Directory::DATA), b"log").unwrap();
+        fs::write(self.0.join(LOG), b"log").unwrap();
     }
 
     fn refusal(&self) -> String {
@@ -65,9 +67,9 @@ fn a_member_that_lost_its_log_does_not_come_back_as_itself() {
     let mut directory = scratch.open().unwrap();
     directory.keep(promise()).unwrap();
     drop(directory);
-    assert!(scratch.refusal().contains("the file raft.redb is missing or empty"));
-    fs::write(scratch.0.join(Directory::DATA), b"").unwrap();
-    assert!(scratch.refusal().contains("the file raft.redb is missing or empty"));
+    assert!(scratch.refusal().contains("the log (raft-*.log) is missing or empty"));
+    fs::write(scratch.0.join(LOG), b"").unwrap();
+    assert!(scratch.refusal().contains("the log (raft-*.log) is missing or empty"));
 }
 
 #[test]
@@ -129,8 +131,8 @@ fn what_an_interrupted_write_leaves_does_no_harm() {
 fn a_directory_of_something_else_is_refused() {
     let scratch = Scratch::new();
     fs::create_dir_all(&scratch.0).unwrap();
-    fs::write(scratch.0.join("raft.redb"), b"log").unwrap();
-    assert!(scratch.refusal().contains("holds raft.redb but no identity file"));
+    fs::write(scratch.0.join(LOG), b"log").unwrap();
+    assert!(scratch.refusal().contains("holds raft-0000000001.log but no identity file"));
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! A snapshot's bytes: in memory as they came from another member, or in pieces in the data file.
+//! A snapshot's bytes: in memory as they came from another member, or in pieces in a file.
 
 use std::io;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::file::{Chunks, Stored, chunk_place, storage};
+use crate::image_file::ImageFile;
 use crate::limits::CHUNK_BYTES;
-use crate::records::{Damaged, unseal};
+use crate::records::Damaged;
 use crate::replica::Replica;
 
 /// A whole state machine, as [`folkmoot_coordination::Machine::snapshot`] writes it.
@@ -18,11 +18,8 @@ pub(crate) struct Image {
 
 enum Place {
     Memory(Bytes),
-    /// The pieces as they were when this was made: a newer snapshot does not disturb the reader.
-    File {
-        chunks: Box<Chunks>,
-        stored: Stored,
-    },
+    /// Open since this was made: a newer snapshot does not disturb the reader.
+    File(Box<ImageFile>),
 }
 
 impl Image {
@@ -36,8 +33,8 @@ impl Image {
         Self { replica: Some(Box::new(replica)), ..Self::new(bytes) }
     }
 
-    pub(crate) fn stored(chunks: Chunks, stored: Stored) -> Self {
-        Self { place: Place::File { chunks: Box::new(chunks), stored }, replica: None }
+    pub(crate) fn stored(file: ImageFile) -> Self {
+        Self { place: Place::File(Box::new(file)), replica: None }
     }
 
     /// What it says, if it was read already.
@@ -45,19 +42,16 @@ impl Image {
         self.replica.take().map(|replica| *replica)
     }
 
-    /// Which snapshot of the data file it is.
-    pub(crate) fn id(&self) -> Option<u64> {
-        match &self.place {
-            Place::Memory(_) => None,
-            Place::File { stored, .. } => Some(stored.id),
-        }
+    /// Whether it is on this member's disk.
+    pub(crate) fn is_stored(&self) -> bool {
+        matches!(self.place, Place::File(_))
     }
 
     /// Bytes in all.
     pub(crate) fn len(&self) -> u64 {
         match &self.place {
             Place::Memory(bytes) => bytes.len() as u64,
-            Place::File { stored, .. } => stored.bytes,
+            Place::File(file) => file.stored.bytes,
         }
     }
 
@@ -68,13 +62,13 @@ impl Image {
     pub(crate) fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         let (piece, skip) = match &self.place {
             Place::Memory(bytes) => (bytes.clone(), usize::try_from(offset).unwrap_or(usize::MAX)),
-            Place::File { chunks, stored } => {
-                if offset >= stored.bytes {
+            Place::File(file) => {
+                if offset >= file.stored.bytes {
                     return Ok(Bytes::new());
                 }
                 let number = u32::try_from(offset / CHUNK_BYTES as u64).unwrap_or(u32::MAX);
                 let skip = usize::try_from(offset % CHUNK_BYTES as u64).unwrap_or(usize::MAX);
-                (chunk(chunks, stored.id, number)?, skip)
+                (file.piece(number)?, skip)
             }
         };
         let skip = skip.min(piece.len());
@@ -85,10 +79,11 @@ impl Image {
     pub(crate) fn bytes(&self) -> io::Result<Bytes> {
         match &self.place {
             Place::Memory(bytes) => Ok(bytes.clone()),
-            Place::File { chunks, stored } => {
+            Place::File(file) => {
+                let stored = &file.stored;
                 let mut all = BytesMut::new();
                 for number in 0..stored.chunks {
-                    all.extend_from_slice(&chunk(chunks, stored.id, number)?);
+                    all.extend_from_slice(&file.piece(number)?);
                 }
                 if all.len() as u64 == stored.bytes {
                     Ok(all.freeze())
@@ -99,11 +94,4 @@ impl Image {
             }
         }
     }
-}
-
-fn chunk(chunks: &Chunks, snapshot: u64, number: u32) -> io::Result<Bytes> {
-    let place = chunk_place(snapshot, number);
-    let record = chunks.get((snapshot, number)).map_err(storage)?;
-    let record = record.ok_or_else(|| Damaged::new(place.as_str(), "missing"))?;
-    Ok(Bytes::copy_from_slice(unseal(&place, record.value())?))
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod backup;
+mod batch;
 mod calls;
 mod clock;
 mod commits;
@@ -21,6 +22,10 @@ mod here;
 mod hub;
 mod hush;
 mod image;
+mod image_file;
+mod in_force;
+mod index;
+mod journal;
 mod keeper;
 mod lane;
 pub mod limits;
@@ -35,14 +40,17 @@ mod peer;
 mod raft_frames;
 mod receive;
 mod records;
+mod recovery;
 mod refused;
 mod replica;
 mod routes;
 mod seat;
+mod segment;
 mod serve;
 mod settings;
 mod status;
 mod store;
+mod synced;
 mod tail;
 mod tempo;
 #[cfg(test)]

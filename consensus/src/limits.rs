@@ -167,9 +167,6 @@ pub const ANSWERS_MAX: usize = folkmoot_coordination::limits::WAITS_MAX;
 /// Watchers of one member. Ours: 16 for each of 256 connections. More are refused.
 pub const WATCHES_MAX: usize = 4096;
 
-/// Bytes of pages of the data file kept in memory. Ours: the tail of the log is kept anyway; this is for members that catch up.
-pub const CACHE_BYTES: usize = 16 * 1024 * 1024;
-
 /// Bytes of the last entries kept in memory, so that followers are served without the disk. What is not on disk yet is
 /// kept beyond it. Ours: seconds of a busy group; who is further behind reads the disk.
 pub const TAIL_BYTES: usize = 8 * 1024 * 1024;
@@ -184,16 +181,35 @@ pub const APPEND_ENTRIES: u64 = 4096;
 /// Bytes of proposals of this member that are not decided yet. Ours: half a second of a fast disk. More wait for a place.
 pub const PROPOSAL_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Writes that wait for the writer of the data file. Ours: the Raft library merges entries before; more wait.
+/// Writes that wait for the writer of the log. Ours: the Raft library merges entries before; more wait.
 pub const WRITES_MAX: usize = 1024;
 
-/// Bytes of entries in one transaction of the data file. Ours: a transaction then takes some tens of milliseconds.
-pub const TRANSACTION_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of entries in one write of the log. Ours: a write then takes some tens of milliseconds.
+pub const WRITE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Purged entries that one transaction deletes. Ours: a millisecond or two, so that purging never holds writes up.
+/// Bytes of memory that the writer keeps from one write to the next. Ours: an ordinary write is a thousandth of it.
+pub const BATCH_BYTES_KEPT: usize = 256 * 1024;
+
+/// Bytes of a segment of the log; one for a longer write is as long as that. Ours: a busy group fills one in a second, and
+/// an idle one does not mind. Whole ones are removed when the log is cut.
+pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Bytes of zeros that are written to a segment at a time before it is used. Ours: a sync of the log beside it waits for
+/// them, a millisecond.
+pub const ZEROS_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a segment that are read at a time. Ours: what is read to find one entry.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// Bytes of a segment between entries whose places are kept in memory. Ours: 256 places of 24 bytes for a segment, and half
+/// of it read in vain for an entry that is looked up.
+pub const SIGNPOST_BYTES: u64 = 64 * 1024;
+
+/// Entries beyond those that are kept, after which the log is cut again. Ours: some may be kept for nothing, a quarter of a
+/// megabyte.
 pub const PURGE_STEP: u64 = 1024;
 
-/// Bytes of a piece of a snapshot in the data file. Ours: one synced write each.
+/// Bytes of a piece of a snapshot's file. Ours: one sync each.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Bytes of entries after which a snapshot is made, whatever their number. Ours: bounds disk use and the time of a restart.

@@ -162,7 +162,7 @@ impl<A: AsyncRuntime> RaftLogStorage<Types<A>> for Log<A> {
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
         self.reader.lock().truncate_after(last_log_id);
-        self.writer.write(Change::TruncateAfter(last_log_id.map(|last| last.index))).await?;
+        self.writer.write(Change::TruncateAfter(last_log_id)).await?;
         self.reader.lock().truncated_on_disk();
         Ok(())
     }

@@ -22,9 +22,10 @@ use crate::config::config;
 use crate::contacts::Contacts;
 use crate::disk::Disk;
 use crate::error::{OpenError, ProposeError};
-use crate::file::{DataFile, FORMAT, Owner};
+use crate::file::DataFile;
 use crate::hub::Hub;
 use crate::image::Image;
+use crate::in_force::{FORMAT, Owner};
 use crate::limits::{PROPOSAL_BYTES_MAX, PROPOSALS_MAX, STALL_MAX};
 use crate::log::{Log, Reader};
 use crate::me::Identity;
@@ -66,7 +67,7 @@ impl<A: AsyncRuntime> Member<A> {
     pub(crate) async fn open<N>(
         settings: Settings,
         cluster: Option<ClusterId>,
-        disk: &impl Disk,
+        disk: &(impl Disk + Clone),
         threads: Threads,
         network: impl FnOnce(Arc<Identity>) -> N,
     ) -> Result<Arc<Self>, OpenError>
@@ -76,10 +77,10 @@ impl<A: AsyncRuntime> Member<A> {
     {
         config(&settings)?;
         let me = settings.me.id;
-        let (file, found, synced) = DataFile::open(disk, me, cluster)?;
-        let start = |error: &dyn std::fmt::Display| OpenError::Disk { file: disk.name(), reason: error.to_string() };
+        let (file, found, journal) = DataFile::open(disk, me, cluster)?;
+        let start = |error: &dyn std::fmt::Display| OpenError::Disk { file: disk.path(""), reason: error.to_string() };
         let reader = Reader::new(Arc::clone(&file), &found);
-        let writer = Writer::start(Arc::clone(&file), Arc::clone(reader.tail()), synced, threads);
+        let writer = Writer::start(Arc::clone(reader.tail()), journal, threads);
         let writer = writer.map_err(|error| start(&error))?;
         if cluster.is_some() && found.owner.cluster.is_none() {
             let owner = Owner { cluster, ..found.owner };
@@ -439,10 +440,12 @@ impl<A: AsyncRuntime> Parts<A> {
         N::Network: NetSnapshot<Types<A>, SnapshotData = Image>,
     {
         let Self { settings, file, reader, writer, state, builder, turns } = self;
-        let refused = |error: &dyn std::fmt::Display| file.refusal(io::Error::other(error.to_string()));
+        let directory = file.disk.path("");
+        let refused =
+            |error: &dyn std::fmt::Display| OpenError::Disk { file: directory.clone(), reason: error.to_string() };
         let turn = turns.acquire_owned().await.map_err(|error| refused(&error))?;
         // The library takes all that is in the log for durable.
-        writer.write(Change::Nothing).await.map_err(|error| refused(&error))?;
+        writer.settle().await.map_err(|error| refused(&error))?;
         let config = Arc::new(config(&Settings { timing, ..settings.clone() })?);
         let (log, store) = (Log::new(reader, writer), Store::new(state, builder, turn));
         let started = Raft::<A>::new(settings.me.id, config, network, log, store).await;

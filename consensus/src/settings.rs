@@ -13,7 +13,7 @@ use crate::peer::Peer;
 pub struct Settings {
     /// This member. Its id must be the one that the data directory was made for.
     pub me: Peer,
-    /// The data directory; `raft.redb` is made in it.
+    /// The data directory; the log and snapshots lie in it.
     pub directory: PathBuf,
     /// How long silence is borne until the round trips to other voters are measured, in this life or in an earlier one
     /// ([`Timing::START`] by default).

@@ -64,7 +64,7 @@ pub struct Status {
     pub timing: Timing,
     /// Round trips to the other voters: the median of the slowest one; `None` until it is measured.
     pub round_trip: Option<Duration>,
-    /// Transactions of the data file so far, each with one sync.
+    /// Writes of the log so far, each with one sync.
     pub syncs: u64,
     /// Entries written to the log so far: divided by `syncs`, how many share one.
     pub appended: u64,

@@ -16,10 +16,12 @@ use openraft::{AsyncRuntime, Instant, OptionalSend, RaftSnapshotBuilder, WatchSe
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::Clock;
-use crate::file::{DataFile, Stored};
+use crate::file::DataFile;
 use crate::hub::Hub;
 use crate::image::Image;
-use crate::limits::{APPEND_BYTES, APPLY_BATCH, CHUNK_BYTES};
+use crate::image_file;
+use crate::in_force::Stored;
+use crate::limits::{APPEND_BYTES, APPLY_BATCH};
 use crate::log::Reader;
 use crate::peer::NodeId;
 use crate::replica::Replica;
@@ -193,7 +195,7 @@ impl<A: AsyncRuntime> RaftStateMachine<Types<A>> for Store<A> {
     }
 
     async fn install_snapshot(&mut self, meta: &ImageMeta, mut snapshot: Image) -> io::Result<()> {
-        let stored = snapshot.id().is_some();
+        let stored = snapshot.is_stored();
         let bytes = snapshot.bytes()?;
         let replica = match snapshot.take_replica() {
             Some(replica) => replica,
@@ -217,7 +219,7 @@ pub(crate) struct Builder<A: AsyncRuntime> {
     log: Reader,
     writer: Writer<A>,
     threads: Threads,
-    /// Held while a snapshot is written: the one that is done first removes the pieces of all others.
+    /// Held while a snapshot is written: there is one unfinished file.
     storing: Arc<tokio::sync::Mutex<()>>,
     /// The last entry that is to be in it.
     target: Option<LogId>,
@@ -259,8 +261,7 @@ impl<A: AsyncRuntime> Builder<A> {
 
     fn current(&self) -> io::Result<Option<Snapshot>> {
         let found = self.file.snapshot()?;
-        Ok(found
-            .map(|(stored, chunks)| Snapshot { meta: stored.meta.clone(), snapshot: Image::stored(chunks, stored) }))
+        Ok(found.map(|file| Snapshot { meta: file.stored.meta.clone(), snapshot: Image::stored(file) }))
     }
 
     /// The current snapshot, if it holds all that is asked for.
@@ -269,22 +270,18 @@ impl<A: AsyncRuntime> Builder<A> {
         self.current().ok().flatten()
     }
 
-    /// Writes a snapshot in pieces, and then makes it the current one, unless that is as new.
+    /// Writes a snapshot beside the current one, and then has the log say that it counts, unless that is as new.
     async fn store(&self, meta: ImageMeta, bytes: Bytes) -> io::Result<()> {
         let _alone = self.storing.lock().await;
-        let before = self.file.snapshot()?.map(|(stored, _)| stored);
+        let before = self.file.snapshot()?.map(|file| file.stored);
         if before.as_ref().is_some_and(|before| before.meta.last_log_id >= meta.last_log_id) {
             return Ok(());
         }
         let id = before.map_or(1, |before| before.id.saturating_add(1));
-        let mut chunks = 0;
-        for start in (0..bytes.len()).step_by(CHUNK_BYTES) {
-            let piece = bytes.slice(start..start.saturating_add(CHUNK_BYTES).min(bytes.len()));
-            self.writer.write(Write::Chunk { snapshot: id, number: chunks, bytes: piece }).await?;
-            chunks = chunks.saturating_add(1);
-        }
-        let bytes = bytes.len() as u64;
-        self.writer.write(Write::Snapshot(Stored { id, meta, chunks, bytes })).await
+        let (disk, length) = (Arc::clone(&self.file.disk), bytes.len() as u64);
+        let written = on_thread(self.threads, move || image_file::write(&*disk, id, &bytes)).await?;
+        let chunks = written.inspect_err(|error| self.writer.fail(error))?;
+        self.writer.write(Write::Snapshot(Stored { id, meta, chunks, bytes: length })).await
     }
 }
 

@@ -326,8 +326,8 @@ fn a_data_directory_of_another_or_in_use_is_refused_in_plain_words() {
     cluster.agents[0].kill();
     refusal("bern", &[], "belongs to node 'oslo', this is 'bern'");
     refusal("oslo", &["-cluster=north"], "belongs to no named cluster, this agent is of cluster 'north'");
-    std::fs::remove_file(cluster.data("oslo").join("raft.redb")).unwrap();
-    refusal("oslo", &[], "the file raft.redb is missing or empty");
+    std::fs::remove_file(cluster.data("oslo").join("raft-0000000001.log")).unwrap();
+    refusal("oslo", &[], "the log (raft-*.log) is missing or empty");
     std::fs::write(cluster.data("oslo").join("identity"), b"nonsense").unwrap();
     refusal("oslo", &[], "the file identity is damaged");
 }

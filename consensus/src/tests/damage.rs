@@ -8,10 +8,10 @@ use openraft::{AsyncRuntime, Instant};
 
 use super::disk::{Chance, FaultDisk};
 use super::world::{CLUSTER, Sim, World, add, count, count_query, now, simulate, sleep};
-use crate::disk::Disk;
-use crate::file::{COMMITTED, DataFile};
+use crate::file::DataFile;
 use crate::limits::CHUNK_BYTES;
 use crate::log::Reader;
+use crate::segment;
 use crate::types::{Leader, LogEntry, LogId, Payload, Vote};
 use crate::writer::{Change, Threads, Writer};
 use crate::{ClusterId, NodeId, OpenError, ProposeError, Role};
@@ -44,14 +44,20 @@ fn a_flipped_bit_is_named_and_refused_or_changes_nothing() {
             let whole = open(&disk.copy()).unwrap();
             let mut chance = Chance(5);
             let mut refused = 0;
+            let log = segment::name(1);
             for _ in 0..300 {
                 let broken = disk.copy();
-                let byte = usize::try_from(chance.below(disk.length() as u64 / 8)).unwrap();
-                broken.damage(|bytes| bytes[byte] ^= 1 << chance.below(8));
-                let result = std::panic::catch_unwind(|| open(&broken));
-                match result.unwrap_or_else(|_| panic!("byte {byte} makes the storage crate panic")) {
+                let mut byte = 0;
+                broken.damage(&log, |bytes| {
+                    byte = usize::try_from(chance.below(bytes.len() as u64)).unwrap();
+                    bytes[byte] ^= 1 << chance.below(8);
+                });
+                match open(&broken) {
                     Ok(found) => assert_eq!(found, whole, "byte {byte}: entries are gone"),
-                    Err(OpenError::Damaged { .. } | OpenError::Disk { .. }) => refused += 1,
+                    Err(OpenError::Damaged { file, .. }) => {
+                        assert_eq!(file.to_str(), Some(log.as_str()));
+                        refused += 1;
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -76,10 +82,9 @@ fn a_bit_that_flips_under_a_running_member_is_not_served() {
             // The bytes of an entry's command are in the file as they are: flip a bit in each place they are found.
             let crate::types::Payload::Normal(proposal) = &good.last().unwrap().payload else { panic!("no command") };
             let needle = proposal.0.clone();
-            let database = redb::Builder::new().set_cache_size(0).create_with_backend(disk.data().unwrap()).unwrap();
-            let file = DataFile::of(database, disk.name());
+            let (file, _, _journal) = DataFile::open(&disk, NodeId(1), Some(CLUSTER)).unwrap();
             let mut found = 0;
-            disk.damage(|bytes| {
+            disk.damage(&segment::name(1), |bytes| {
                 for start in 0..bytes.len() - needle.len() {
                     if bytes[start..].starts_with(&needle) {
                         bytes[start + 3] ^= 4;
@@ -89,7 +94,8 @@ fn a_bit_that_flips_under_a_running_member_is_not_served() {
             });
             assert!(found > 0);
             let error = file.entries(last, last + 1, usize::MAX).unwrap_err().to_string();
-            assert!(error.contains(&format!("entry {last} is damaged")), "{error}");
+            assert!(error.starts_with(&format!("entry {last} ({}, offset", segment::name(1))), "{error}");
+            assert!(error.contains("is damaged: checksum"), "{error}");
         },
         1,
     );
@@ -147,6 +153,7 @@ fn a_full_disk_stops_the_member_in_plain_words_and_space_brings_it_back() {
             assert!(matches!(error, ProposeError::Stopped(_) | ProposeError::Unknown), "{error}");
             let reason = member.clone().failed().await;
             assert!(reason.contains("no storage space") || reason.contains("No space"), "{reason}");
+            assert!(reason.starts_with("raft-"), "{reason} names no file");
             assert_eq!(world.status(1).role, Role::Stopped);
             drop(member);
             world.kill(1).await;
@@ -193,10 +200,10 @@ fn what_is_committed_is_noted_with_entries_and_never_ahead_of_its_own() {
         8,
         async |_| {
             let disk = FaultDisk::default();
-            let (file, found, synced) = DataFile::open(&disk, NodeId(1), Some(CLUSTER)).unwrap();
-            let reader = Reader::new(file.clone(), &found);
+            let (file, found, journal) = DataFile::open(&disk, NodeId(1), Some(CLUSTER)).unwrap();
+            let reader = Reader::new(file, &found);
             let tail = reader.tail().clone();
-            let writer = Writer::<Sim>::start(file.clone(), tail.clone(), synced, Threads::Simulated).unwrap();
+            let writer = Writer::<Sim>::start(tail.clone(), journal, Threads::Simulated).unwrap();
             let leader = Leader { term: 1, node_id: NodeId(1) };
             let id = |index| LogId { leader_id: leader, index };
             let noted = async |committed: u64, entries: std::ops::Range<u64>| {
@@ -205,13 +212,14 @@ fn what_is_committed_is_noted_with_entries_and_never_ahead_of_its_own() {
                 writer.append(entries, IOFlushed::noop()).await.unwrap();
                 // Goes to disk behind them.
                 writer.write(Change::Vote(Vote::new_committed(1, NodeId(1)))).await.unwrap();
-                file.record::<LogId>(COMMITTED).unwrap().map(|noted| noted.index)
+                let (_, found, _) = DataFile::open(&disk.copy(), NodeId(1), Some(CLUSTER)).unwrap();
+                found.committed.map(|noted| noted.index)
             };
             assert_eq!(noted(2, 0..2).await, None);
             assert_eq!(noted(2, 2..4).await, Some(2));
             assert_eq!(noted(5, 4..5).await, Some(2));
             assert_eq!(noted(5, 5..6).await, Some(5));
-            writer.write(Change::TruncateAfter(Some(3))).await.unwrap();
+            writer.write(Change::TruncateAfter(Some(id(3)))).await.unwrap();
             assert_eq!(noted(6, 4..6).await, Some(5));
             writer.close().await;
         },
@@ -242,15 +250,14 @@ fn a_file_that_went_back_is_refused() {
         7,
         async |mut world| {
             counted(&mut world, 3).await;
-            let mut older = Vec::new();
-            world.disk(1).damage(|bytes| older.clone_from(bytes));
+            let older = world.disk(1).copy();
             world.open(1).await;
             world.leader().await;
             world.kill(1).await;
-            world.disk(1).damage(|bytes| *bytes = older);
+            world.disk(1).put_files_of(&older);
             let error = open(world.disk(1)).unwrap_err();
             assert!(error.to_string().contains("was synced"), "{error}");
-            world.disk(1).damage(Vec::clear);
+            world.disk(1).lose(&segment::name(1));
             assert!(matches!(open(world.disk(1)), Err(OpenError::Damaged { .. })));
         },
         1,

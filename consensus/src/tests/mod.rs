@@ -11,6 +11,7 @@ mod histories;
 mod hostile;
 mod net;
 mod retiming;
+mod segments;
 mod simulation;
 mod stalls;
 mod walking;

@@ -115,12 +115,15 @@ fn an_agent_without_the_flag_forwards() {
 
 #[test]
 fn a_failing_disk_ends_the_process_with_its_message() {
-    let disk = Directory::small_disk(4096);
+    // Room for one segment of the log, of which less than 1 MiB is left when the disk is full.
+    let disk = Directory::small_disk(20 * 1024);
     let mut agent = start(&disk, "full", &[]);
     let mut caller = Caller::register(&agent);
-    caller.put("k", "v");
-    fill(disk.path());
     let value = "x".repeat(512 * 1024);
+    for _ in 0..31 {
+        caller.put("big", &value);
+    }
+    fill(disk.path());
     caller.send_put("big", &value);
     let ended = agent.wait_for_exit();
     assert_eq!(ended.code(), Some(1));
