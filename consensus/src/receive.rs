@@ -224,7 +224,8 @@ impl<A: AsyncRuntime> Served<A> {
                 let appended = match answers.next().await {
                     Some(Ok(result)) => Appended::new::<A>(result),
                     Some(Err(fatal)) => Appended::Stopped(fatal.to_string()),
-                    None => break,
+                    // It had stopped before it was given this one; who asks again finds its successor.
+                    None => Appended::Stopped("Raft has stopped".to_owned()),
                 };
                 let last = !matches!(appended, Appended::Through(_));
                 // Before the answer: what is asked after it must find another pipeline.

@@ -75,7 +75,7 @@ impl Victim {
     }
 
     /// A stream for messages of Raft.
-    fn talk(&self) -> Talk {
+    pub(super) fn talk(&self) -> Talk {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let receiver = Arc::clone(&self.receiver);
         Talk::on(ours, tokio::spawn(async move { receiver.serve(LIAR, theirs).await }))
@@ -109,7 +109,7 @@ impl Talk {
         Self { frames: Frames::new(reader), writer, served }
     }
 
-    async fn say(&mut self, kind: Kind, body: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) async fn say(&mut self, kind: Kind, body: impl FnOnce(&mut Vec<u8>)) {
         let frame = frames::written(kind, 7, body).unwrap();
         self.send(&frame).await;
     }
@@ -134,7 +134,7 @@ impl Talk {
     }
 }
 
-fn vote(term: u64, committed: bool) -> Vote {
+pub(super) fn vote(term: u64, committed: bool) -> Vote {
     Vote { leader_id: Leader { term, node_id: LIAR }, committed }
 }
 

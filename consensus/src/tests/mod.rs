@@ -7,6 +7,7 @@ mod cables;
 mod damage;
 mod disk;
 pub(crate) mod edges;
+mod exchanged;
 mod histories;
 mod hostile;
 mod net;

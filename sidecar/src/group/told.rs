@@ -105,7 +105,11 @@ impl Told {
         }
     }
 
+    /// When a change of voters is done: until then those of before count, too.
     fn own_role(&mut self, status: &Status) {
+        if status.changing {
+            return;
+        }
         let votes = |role: Role| matches!(role, Role::Follower | Role::Candidate | Role::Leader);
         let (old, new) = (self.role, status.role);
         self.role = new;
